@@ -1,0 +1,3 @@
+module starbook
+
+go 1.26

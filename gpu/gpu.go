@@ -1,0 +1,199 @@
+// Package gpu says what a device must be able to do for a language model to
+// be trained and run on it. It knows nothing of models, files or notebooks.
+//
+// Letters keep their meaning throughout gpu/...: N tokens of a packed
+// micro-batch, D width of the residual stream, H query heads, K key/value
+// heads, E width of a head, F hidden width of the feed-forward block, V size
+// of the vocabulary, R rank of an adapter. A gradient's name begins with d.
+package gpu
+
+import "unsafe"
+
+// Type is how the elements of a Buf are stored.
+type Type uint8
+
+// The element types. F64 exists only on the reference device, where finite
+// differences need it.
+const (
+	F32 Type = iota
+	BF16
+	F64
+)
+
+// Size returns the bytes of one element.
+func (t Type) Size() int {
+	switch t {
+	case BF16:
+		return 2
+	case F64:
+		return 8
+	}
+	return 4
+}
+
+// String returns the name of the type as safetensors writes it.
+func (t Type) String() string {
+	switch t {
+	case BF16:
+		return "BF16"
+	case F64:
+		return "F64"
+	}
+	return "F32"
+}
+
+// Buf is a run of elements in a device's memory. The zero Buf means "none"
+// wherever an operation has an optional argument.
+type Buf struct {
+	Ptr  unsafe.Pointer // host memory on the CPU, device memory on a GPU
+	Len  int            // elements, not bytes
+	Type Type
+}
+
+// Slice returns the elements from to up to, sharing b's memory.
+func (b Buf) Slice(from, to int) Buf {
+	if from < 0 || to < from || to > b.Len {
+		panic("gpu: slice out of range")
+	}
+	return Buf{unsafe.Add(b.Ptr, from*b.Type.Size()), to - from, b.Type}
+}
+
+// Mat is a view of a Buf as a matrix. Element (i, j) lies at i*Stride + j, or
+// at j*Stride + i when T is set.
+type Mat struct {
+	Buf        Buf
+	Rows, Cols int // of the matrix as multiplied, so after transposing
+	Stride     int // elements from one stored row to the next
+	T          bool
+}
+
+// M views b as a dense rows × cols matrix.
+func M(b Buf, rows, cols int) Mat { return Mat{b, rows, cols, cols, false} }
+
+// Transposed returns the transpose of m, without moving anything.
+func (m Mat) Transposed() Mat { return Mat{m.Buf, m.Cols, m.Rows, m.Stride, !m.T} }
+
+// Device is a place where tensors live and are computed with. Operations run
+// in the order of the calls. The first failure sticks: later calls do nothing,
+// and Sync returns it. A Device is used by one goroutine at a time.
+type Device interface {
+	// Name says what the device is, for the record of a run: "cpu (AVX-512, 2 threads)".
+	Name() string
+	// Kind is "cpu", "cuda" or "ref": results may differ in their last bits between kinds.
+	Kind() string
+	Memory
+	Ops
+	// Sync waits for all calls and returns the first error since the last Sync.
+	Sync() error
+	// Close frees everything. The device is of no use afterwards.
+	Close() error
+}
+
+// Memory moves data to and from a device.
+type Memory interface {
+	// Alloc returns n zeroed elements. The reference device may answer with a
+	// wider Type than was asked for.
+	Alloc(t Type, n int) Buf
+	// Free gives b, as Alloc or Load returned it, back.
+	Free(b Buf)
+	// Load returns a Buf of the little-endian elements in raw, which must
+	// neither change nor go away before Free: the CPU uses raw where it lies.
+	// The Buf is read-only.
+	Load(t Type, raw []byte) Buf
+	// Upload copies src to dst, rounding to dst's type. The lengths are equal.
+	Upload(dst Buf, src []float32)
+	// Download copies src to dst after all calls before it have run.
+	Download(dst []float32, src Buf)
+	// Copy copies src to dst, converting between types. The lengths are equal.
+	Copy(dst, src Buf)
+	// Zero clears b.
+	Zero(b Buf)
+}
+
+// Seqs describes attention over sequences that lie packed one after the other
+// in a batch of N rows. No row sees another sequence.
+type Seqs struct {
+	Starts  []int32 // first row of each sequence, then N; len = sequences+1
+	Heads   int     // H; H is a multiple of KVHeads
+	KVHeads int     // K
+	Dim     int     // E
+	Window  int     // a row sees this many rows back including itself; 0: all
+	Scale   float32 // of the scores before softmax, usually 1/sqrt(E)
+}
+
+// Cached describes attention of new rows over a key/value cache laid out as
+// (slots, Context, K*E). Row i belongs to slot Slot[i] and sees the first
+// Len[i] positions there, its own included.
+type Cached struct {
+	Slot    []int32
+	Len     []int32
+	Context int
+	Heads   int
+	KVHeads int
+	Dim     int
+	Window  int
+	Scale   float32
+}
+
+// AdamW holds the numbers of one optimiser step, in torch's meaning.
+type AdamW struct {
+	LR, Beta1, Beta2, Eps, WeightDecay float64
+	Step                               int     // 1 for the first
+	GradScale                          float64 // gradients are multiplied by it first (1/tokens)
+	MaxNorm                            float64 // clip to this norm of the scaled gradients; 0: no clipping
+}
+
+// Ops is what a Llama needs, fused where it pays. "+=" means that the op adds
+// to what is there. Activations are F32 on the CPU; weights may be F32 or BF16.
+// Every element of a result is a function of its own row's inputs computed in
+// a fixed order, so results do not depend on the number of threads or on which
+// other rows share the batch.
+type Ops interface {
+	// Embed: out[i] = table[ids[i]]. out (N, D), table (V, D).
+	Embed(out, table Buf, ids []int32, dim int)
+	// EmbedBack: dtable[ids[i]] += dout[i], in the order of i.
+	EmbedBack(dtable, dout Buf, ids []int32, dim int)
+	// MatMul: c = alpha·a·b + beta·c. beta is 0 or 1; c is not transposed.
+	MatMul(c, a, b Mat, alpha, beta float32)
+	// RMSNorm: x += add if add is given, then out = x·inv·w with
+	// inv = 1/sqrt(mean(x²)+eps) per row. out, x, add (N, D), inv (N), w (D).
+	RMSNorm(out, inv, x, add, w Buf, dim int, eps float32)
+	// RMSNormBack: dx += gradient to x; dw += gradient to w if dw is given.
+	RMSNormBack(dx, dw, dout, x, w, inv Buf, dim int)
+	// RoPE rotates x (N, heads·dim) in place by the angles of each row's
+	// position, first half against second half of each head; back rotates the
+	// other way. cos, sin (positions, dim/2).
+	RoPE(x, cos, sin Buf, pos []int32, heads, dim int, back bool)
+	// Attention: causal softmax attention. out, q (N, H·E), k, v (N, K·E);
+	// lse (N, H) is the log of the sum of exponentials, kept for the backward pass.
+	Attention(out, lse, q, k, v Buf, s Seqs)
+	// AttentionBack writes dq, dk, dv.
+	AttentionBack(dq, dk, dv, dout, out, lse, q, k, v Buf, s Seqs)
+	// CacheWrite: cache[slot[i], pos[i]] = rows[i]. rows (N, dim), cache (slots, context, dim).
+	CacheWrite(cache, rows Buf, slot, pos []int32, context, dim int)
+	// AttentionCached: as Attention, for new rows over caches of keys and values.
+	AttentionCached(out, q, keys, values Buf, c Cached)
+	// SwiGLU: out = silu(gate)·up, element by element.
+	SwiGLU(out, gate, up Buf)
+	// SwiGLUBack writes dgate and dup; either may be the same Buf as gate or up.
+	SwiGLUBack(dgate, dup, dout, gate, up Buf)
+	// CrossEntropy: loss[i] = -log softmax(logits[i])[targets[i]], 0 where
+	// targets[i] is negative. If scale is not 0, logits becomes
+	// scale·dloss/dlogits (0 in rows without a target). loss (N), logits (N, V).
+	CrossEntropy(loss, logits Buf, targets []int32, vocab int, scale float32)
+	// Axpy: y += alpha·x. x and y may differ in type.
+	Axpy(y, x Buf, alpha float32)
+	// Dropout: out[i] = x[i]/(1-p), or 0 with probability p as a hash of key
+	// and i decides, so that the same call on a gradient is the backward pass.
+	// out may be x.
+	Dropout(out, x Buf, p float32, key uint64)
+	// SumSquares: out[0] = Σx², summed in a fixed order.
+	SumSquares(out, x Buf)
+	// AdamW updates w, m and v (all F32) from the gradients g; sumsq holds
+	// Σg² as SumSquares left it and is read only if o.MaxNorm > 0:
+	// the factor is min(1, MaxNorm/(sqrt(sumsq)·GradScale + 1e-6)).
+	AdamW(w, g, m, v, sumsq Buf, o AdamW)
+	// Argmax writes the index of the largest logit of each row (the first of
+	// equals) and its log-probability. It waits for the device.
+	Argmax(ids []int32, logp []float32, logits Buf, vocab int)
+}
