@@ -78,9 +78,7 @@ func (s *Store) DropPoints(step cas.Digest, from int64) error {
 
 // Series returns the series of a step that have points, sorted by name.
 func (s *Store) Series(step cas.Digest) ([]Series, error) {
-	if err := s.settle(); err != nil {
-		return nil, err
-	}
+	s.settle()
 	return lookup(s, func(r *Series) []any {
 		return []any{hash{&r.Step}, &r.Name, &r.N, real{&r.Last}, real{&r.Min}, &r.MinX, real{&r.Max}, &r.MaxX}
 	}, "SELECT step, name, n, last, min, min_x, max, max_x FROM series WHERE step = ? AND n > 0 ORDER BY name", step.String())
@@ -88,9 +86,7 @@ func (s *Store) Series(step cas.Digest) ([]Series, error) {
 
 // Points returns every point of a series, sorted by X; none if there is no such series.
 func (s *Store) Points(step cas.Digest, name string) ([]Point, error) {
-	if err := s.settle(); err != nil {
-		return nil, err
-	}
+	s.settle()
 	var points []Point
 	err := s.snapshot(func(t snapshot) error {
 		id, err := seriesID(t, step, name)
@@ -114,9 +110,7 @@ func (s *Store) Buckets(step cas.Digest, name string, max int) ([]Bucket, error)
 	if max < 1 {
 		return nil, fmt.Errorf("store: %d buckets: want 1 or more", max)
 	}
-	if err := s.settle(); err != nil {
-		return nil, err
-	}
+	s.settle()
 	var buckets []Bucket
 	err := s.snapshot(func(t snapshot) error {
 		id, err := seriesID(t, step, name)
@@ -182,8 +176,9 @@ func merge(b []Bucket, limit int) []Bucket {
 	return merged
 }
 
-// settle makes what was queued here visible to the readers here.
-func (s *Store) settle() error { return s.Flush(context.Background()) }
+// settle makes what was queued here visible to the readers here. If the writer has
+// failed there is still what was durable before to read, and others tell of the failure.
+func (s *Store) settle() { _ = s.Flush(context.Background()) }
 
 // snapshot is a view of the store at one moment, so that a curve is not read half
 // before and half after it is sealed.

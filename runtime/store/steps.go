@@ -127,9 +127,7 @@ func (s *Store) PutUse(u Use) error {
 
 // Uses returns the uses of a run by seq.
 func (s *Store) Uses(run string) ([]Use, error) {
-	if err := s.settle(); err != nil {
-		return nil, err
-	}
+	s.settle()
 	return lookup(s, func(u *Use) []any {
 		return []any{&u.Run, &u.Seq, hash{&u.Key}, &u.Name, &u.Hit, words{&u.Failed}, &u.Seconds, &u.Cell, &u.Line}
 	}, "SELECT run, seq, key, name, hit, failed, seconds, cell, line FROM run_step WHERE run = ? ORDER BY seq", run)
