@@ -1,0 +1,99 @@
+package ref
+
+import (
+	"math"
+
+	"starbook/gpu"
+)
+
+// CrossEntropy: loss[i] = -log softmax(logits[i])[targets[i]], and its gradient.
+func (d *device[T]) CrossEntropy(loss, logits gpu.Buf, targets []int32, vocab int, scale float32) {
+	if d.err != nil {
+		return
+	}
+	ls, xs := elems[T](loss), elems[T](logits)
+	for i, target := range targets {
+		row := xs[i*vocab : (i+1)*vocab]
+		if target < 0 {
+			ls[i] = 0
+			if scale != 0 {
+				clear(row)
+			}
+			continue
+		}
+		lse := logSumExp(row)
+		ls[i] = T(lse - float64(row[target]))
+		if scale == 0 {
+			continue
+		}
+		for j := range row {
+			p := math.Exp(float64(row[j]) - lse)
+			if j == int(target) {
+				p--
+			}
+			row[j] = T(float64(scale) * p)
+		}
+	}
+}
+
+func logSumExp[T float](x []T) float64 {
+	top := math.Inf(-1)
+	for _, v := range x {
+		top = max(top, float64(v))
+	}
+	var sum float64
+	for _, v := range x {
+		sum += math.Exp(float64(v) - top)
+	}
+	return top + math.Log(sum)
+}
+
+// Argmax finds the first of the largest logits of each row and its log-probability.
+func (d *device[T]) Argmax(ids []int32, logp []float32, logits gpu.Buf, vocab int) {
+	if d.err != nil {
+		return
+	}
+	xs := elems[T](logits)
+	for i := range ids {
+		row := xs[i*vocab : (i+1)*vocab]
+		best := 0
+		for j := range row {
+			if row[j] > row[best] {
+				best = j
+			}
+		}
+		ids[i] = int32(best)
+		logp[i] = float32(float64(row[best]) - logSumExp(row))
+	}
+}
+
+// SumSquares: out[0] = Σx².
+func (d *device[T]) SumSquares(out, x gpu.Buf) {
+	if d.err != nil {
+		return
+	}
+	xs := elems[T](x)
+	Set(out, 0, dot(xs, xs))
+}
+
+// AdamW is torch's: decay first, then the moments, then the step with eps
+// outside the bias-corrected root.
+func (d *device[T]) AdamW(w, g, m, v, sumsq gpu.Buf, o gpu.AdamW) {
+	if d.err != nil {
+		return
+	}
+	factor := o.GradScale
+	if o.MaxNorm > 0 {
+		factor *= min(1, o.MaxNorm/(math.Sqrt(At(sumsq, 0))*o.GradScale+1e-6))
+	}
+	c1 := 1 - math.Pow(o.Beta1, float64(o.Step))
+	c2 := 1 - math.Pow(o.Beta2, float64(o.Step))
+	ws, gs, ms, vs := elems[T](w), elems[T](g), elems[T](m), elems[T](v)
+	for i := range ws {
+		grad := float64(gs[i]) * factor
+		m1 := float64(ms[i]) + (grad-float64(ms[i]))*(1-o.Beta1)
+		v1 := o.Beta2*float64(vs[i]) + (1-o.Beta2)*grad*grad
+		step := o.LR / c1 * m1 / (math.Sqrt(v1)/math.Sqrt(c2) + o.Eps)
+		ws[i], ms[i], vs[i] = T(float64(ws[i])*(1-o.LR*o.WeightDecay)-step), T(m1), T(v1)
+	}
+}

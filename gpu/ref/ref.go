@@ -1,0 +1,199 @@
+// Package ref is the reference device: every operation as the plain loop of
+// its definition, computed in float64 and rounded once when it is stored. The
+// other devices are tested against it. It favours being obviously right over
+// being fast.
+package ref
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"unsafe"
+
+	"starbook/gpu"
+)
+
+var (
+	_ gpu.Device = (*device[float32])(nil)
+	_ gpu.Device = (*device[float64])(nil)
+)
+
+// float is what a device stores its elements in.
+type float interface{ float32 | float64 }
+
+// device keeps its tensors on the Go heap as []T; only weights may be BF16.
+type device[T float] struct {
+	err error // the first failure since the last Sync
+}
+
+// New returns the reference device. It stores float32.
+func New() gpu.Device { return &device[float32]{} }
+
+// New64 returns the reference device that stores float64 whatever Type is
+// asked for, so that finite differences of it are good to many digits.
+func New64() gpu.Device { return &device[float64]{} }
+
+// At returns element i of b exactly.
+func At(b gpu.Buf, i int) float64 {
+	p := element(b, i)
+	switch b.Type {
+	case gpu.BF16:
+		return float64(widen(*(*uint16)(p)))
+	case gpu.F64:
+		return *(*float64)(p)
+	}
+	return float64(*(*float32)(p))
+}
+
+// Set sets element i of b to v, rounded to b's type.
+func Set(b gpu.Buf, i int, v float64) {
+	p := element(b, i)
+	switch b.Type {
+	case gpu.BF16:
+		*(*uint16)(p) = narrow(float32(v))
+	case gpu.F64:
+		*(*float64)(p) = v
+	default:
+		*(*float32)(p) = float32(v)
+	}
+}
+
+func element(b gpu.Buf, i int) unsafe.Pointer {
+	if i < 0 || i >= b.Len {
+		panic(fmt.Sprintf("ref: element %d of a Buf of %d", i, b.Len))
+	}
+	return unsafe.Add(b.Ptr, i*b.Type.Size())
+}
+
+// widen returns the float32 whose upper half is the bfloat16 h.
+func widen(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
+
+// narrow rounds f to the nearest bfloat16, ties to even. A NaN stays one.
+func narrow(f float32) uint16 {
+	u := math.Float32bits(f)
+	if f != f {
+		return uint16(u>>16) | 0x40
+	}
+	return uint16((u + 0x7fff + u>>16&1) >> 16)
+}
+
+// native is the Type of a []T.
+func native[T float]() gpu.Type {
+	if unsafe.Sizeof(T(0)) == 8 {
+		return gpu.F64
+	}
+	return gpu.F32
+}
+
+// elems returns the elements of b: shared if b stores T, else a widened copy.
+func elems[T float](b gpu.Buf) []T {
+	if b.Len == 0 {
+		return nil
+	}
+	if b.Type == native[T]() {
+		return unsafe.Slice((*T)(b.Ptr), b.Len)
+	}
+	s := make([]T, b.Len)
+	for i := range s {
+		s[i] = T(At(b, i))
+	}
+	return s
+}
+
+// Name returns the device's name and precision.
+func (d *device[T]) Name() string { return fmt.Sprintf("reference (%s)", native[T]()) }
+
+// Kind returns "ref".
+func (d *device[T]) Kind() string { return "ref" }
+
+// Sync returns the first error since the last Sync.
+func (d *device[T]) Sync() error {
+	err := d.err
+	d.err = nil
+	return err
+}
+
+// Close has nothing to free: the memory is Go's.
+func (d *device[T]) Close() error { return nil }
+
+// Alloc returns n zeroed elements.
+func (d *device[T]) Alloc(t gpu.Type, n int) gpu.Buf {
+	if n == 0 {
+		return gpu.Buf{Type: native[T]()}
+	}
+	if t == gpu.BF16 && native[T]() == gpu.F32 {
+		s := make([]uint16, n)
+		return gpu.Buf{Ptr: unsafe.Pointer(&s[0]), Len: n, Type: t}
+	}
+	s := make([]T, n)
+	return gpu.Buf{Ptr: unsafe.Pointer(&s[0]), Len: n, Type: native[T]()}
+}
+
+// Free does nothing: the garbage collector will.
+func (d *device[T]) Free(gpu.Buf) {}
+
+// Load decodes raw into a Buf of its own.
+func (d *device[T]) Load(t gpu.Type, raw []byte) gpu.Buf {
+	n := len(raw) / t.Size()
+	b := d.Alloc(t, n)
+	for i := range n {
+		switch t {
+		case gpu.BF16:
+			Set(b, i, float64(widen(binary.LittleEndian.Uint16(raw[2*i:]))))
+		case gpu.F64:
+			Set(b, i, math.Float64frombits(binary.LittleEndian.Uint64(raw[8*i:])))
+		default:
+			Set(b, i, float64(math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))))
+		}
+	}
+	return b
+}
+
+// Upload copies src to dst.
+func (d *device[T]) Upload(dst gpu.Buf, src []float32) {
+	if d.wrong(dst.Len != len(src), "upload: %d elements to %d", len(src), dst.Len) {
+		return
+	}
+	for i, v := range src {
+		Set(dst, i, float64(v))
+	}
+}
+
+// Download copies src to dst.
+func (d *device[T]) Download(dst []float32, src gpu.Buf) {
+	if d.wrong(src.Len != len(dst), "download: %d elements to %d", src.Len, len(dst)) {
+		return
+	}
+	for i := range dst {
+		dst[i] = float32(At(src, i))
+	}
+}
+
+// Copy copies src to dst.
+func (d *device[T]) Copy(dst, src gpu.Buf) {
+	if d.wrong(dst.Len != src.Len, "copy: %d elements to %d", src.Len, dst.Len) {
+		return
+	}
+	for i := range src.Len {
+		Set(dst, i, At(src, i))
+	}
+}
+
+// Zero clears b.
+func (d *device[T]) Zero(b gpu.Buf) {
+	if d.err != nil {
+		return
+	}
+	for i := range b.Len {
+		Set(b, i, 0)
+	}
+}
+
+// wrong reports whether a call must do nothing: because an earlier one failed,
+// or because bad, in which case it records the message as the failure.
+func (d *device[T]) wrong(bad bool, format string, args ...any) bool {
+	if d.err == nil && bad {
+		d.err = fmt.Errorf("ref: "+format, args...)
+	}
+	return d.err != nil
+}
