@@ -208,7 +208,7 @@ func (p *Pass) fitAdapter(l int) {
 func (p *Pass) take(n int) gpu.Buf {
 	from := p.taken
 	p.taken += (n + 15) &^ 15
-	if p.arena.Len == 0 {
+	if p.arena.Len == 0 || n == 0 { // a pointer behind the arena's end would not be its own
 		return gpu.Buf{}
 	}
 	return p.arena.Slice(from, from+n)
