@@ -75,7 +75,8 @@ func (m Mat) Transposed() Mat { return Mat{m.Buf, m.Cols, m.Rows, m.Stride, !m.T
 
 // Device is a place where tensors live and are computed with. Operations run
 // in the order of the calls. The first failure sticks: later calls do nothing,
-// and Sync returns it. A Device is used by one goroutine at a time.
+// and Sync returns it. Buffers are exactly as long as their shapes say; see
+// Checked. A Device is used by one goroutine at a time.
 type Device interface {
 	// Name says what the device is, for the record of a run: "cpu (AVX-512, 2 threads)".
 	Name() string
@@ -184,8 +185,9 @@ type Ops interface {
 	// Axpy: y += alpha·x. x and y may differ in type.
 	Axpy(y, x Buf, alpha float32)
 	// Dropout: out[i] = x[i]/(1-p), or 0 with probability p as a hash of key
-	// and i decides, so that the same call on a gradient is the backward pass.
-	// out may be x.
+	// and i decides, so that the same call on a gradient is the backward pass:
+	// 0 if the upper 24 bits of the i-th output of splitmix64, started at key,
+	// are below p·2²⁴. out may be x.
 	Dropout(out, x Buf, p float32, key uint64)
 	// SumSquares: out[0] = Σx², summed in a fixed order.
 	SumSquares(out, x Buf)

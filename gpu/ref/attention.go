@@ -7,10 +7,7 @@ import (
 )
 
 // Attention: causal softmax attention over packed sequences.
-func (d *device[T]) Attention(out, lse, q, k, v gpu.Buf, s gpu.Seqs) {
-	if d.err != nil {
-		return
-	}
+func (device[T]) Attention(out, lse, q, k, v gpu.Buf, s gpu.Seqs) {
 	o, l, qs, ks, vs := elems[T](out), elems[T](lse), elems[T](q), elems[T](k), elems[T](v)
 	kv := s.KVHeads * s.Dim
 	eachRow(s, func(i, first int) {
@@ -74,10 +71,7 @@ func dot[T float](a, b []T) (sum float64) {
 
 // AttentionBack: with p the weights of Attention and dp = dout·v, the scores'
 // gradient is p·(dp - dout·out).
-func (d *device[T]) AttentionBack(dq, dk, dv, dout, out, lse, q, k, v gpu.Buf, s gpu.Seqs) {
-	if d.err != nil {
-		return
-	}
+func (device[T]) AttentionBack(dq, dk, dv, dout, out, lse, q, k, v gpu.Buf, s gpu.Seqs) {
 	do, o, l, qs, ks, vs := elems[T](dout), elems[T](out), elems[T](lse), elems[T](q), elems[T](k), elems[T](v)
 	gq, gk, gv := make([]float64, len(qs)), make([]float64, len(ks)), make([]float64, len(vs))
 	scale := float64(s.Scale)
@@ -110,10 +104,7 @@ func store(b gpu.Buf, x []float64) {
 }
 
 // CacheWrite: cache[slot[i], pos[i]] = rows[i].
-func (d *device[T]) CacheWrite(cache, rows gpu.Buf, slot, pos []int32, context, dim int) {
-	if d.err != nil {
-		return
-	}
+func (device[T]) CacheWrite(cache, rows gpu.Buf, slot, pos []int32, context, dim int) {
 	for i := range slot {
 		for j := range dim {
 			Set(cache, (int(slot[i])*context+int(pos[i]))*dim+j, At(rows, i*dim+j))
@@ -122,10 +113,7 @@ func (d *device[T]) CacheWrite(cache, rows gpu.Buf, slot, pos []int32, context, 
 }
 
 // AttentionCached: attention of new rows over caches of keys and values.
-func (d *device[T]) AttentionCached(out, q, keys, values gpu.Buf, c gpu.Cached) {
-	if d.err != nil {
-		return
-	}
+func (device[T]) AttentionCached(out, q, keys, values gpu.Buf, c gpu.Cached) {
 	o, qs, ks, vs := elems[T](out), elems[T](q), elems[T](keys), elems[T](values)
 	kv := c.KVHeads * c.Dim
 	for i := range c.Slot {

@@ -7,10 +7,7 @@ import (
 )
 
 // RMSNorm: x += add, then out = x·inv·w.
-func (d *device[T]) RMSNorm(out, inv, x, add, w gpu.Buf, dim int, eps float32) {
-	if d.err != nil {
-		return
-	}
+func (device[T]) RMSNorm(out, inv, x, add, w gpu.Buf, dim int, eps float32) {
 	os, rs, xs, as, ws := elems[T](out), elems[T](inv), elems[T](x), elems[T](add), elems[T](w)
 	for i := range as {
 		xs[i] += as[i]
@@ -27,10 +24,7 @@ func (d *device[T]) RMSNorm(out, inv, x, add, w gpu.Buf, dim int, eps float32) {
 
 // RMSNormBack: with g = dout·w, dx += inv·(g - x·inv²·mean(g·x)) and
 // dw += dout·x·inv.
-func (d *device[T]) RMSNormBack(dx, dw, dout, x, w, inv gpu.Buf, dim int) {
-	if d.err != nil {
-		return
-	}
+func (device[T]) RMSNormBack(dx, dw, dout, x, w, inv gpu.Buf, dim int) {
 	gx, gw := elems[T](dx), elems[T](dw)
 	do, xs, ws, rs := elems[T](dout), elems[T](x), elems[T](w), elems[T](inv)
 	dws := make([]float64, dim)
@@ -52,10 +46,7 @@ func (d *device[T]) RMSNormBack(dx, dw, dout, x, w, inv gpu.Buf, dim int) {
 }
 
 // RoPE turns each pair (x[j], x[j+dim/2]) of a head by its row's angle j.
-func (d *device[T]) RoPE(x, cos, sin gpu.Buf, pos []int32, heads, dim int, back bool) {
-	if d.err != nil {
-		return
-	}
+func (device[T]) RoPE(x, cos, sin gpu.Buf, pos []int32, heads, dim int, back bool) {
 	xs, cs, ss := elems[T](x), elems[T](cos), elems[T](sin)
 	half := dim / 2
 	for i := range pos {
@@ -74,10 +65,7 @@ func (d *device[T]) RoPE(x, cos, sin gpu.Buf, pos []int32, heads, dim int, back 
 }
 
 // SwiGLU: out = silu(gate)·up.
-func (d *device[T]) SwiGLU(out, gate, up gpu.Buf) {
-	if d.wrong(out.Len != gate.Len || out.Len != up.Len, "swiglu: %d, %d and %d elements", out.Len, gate.Len, up.Len) {
-		return
-	}
+func (device[T]) SwiGLU(out, gate, up gpu.Buf) {
 	os, gs, us := elems[T](out), elems[T](gate), elems[T](up)
 	for i := range os {
 		g := float64(gs[i])
@@ -86,10 +74,7 @@ func (d *device[T]) SwiGLU(out, gate, up gpu.Buf) {
 }
 
 // SwiGLUBack: silu'(g) = sigmoid(g)·(1 + g·(1 - sigmoid(g))).
-func (d *device[T]) SwiGLUBack(dgate, dup, dout, gate, up gpu.Buf) {
-	if d.err != nil {
-		return
-	}
+func (device[T]) SwiGLUBack(dgate, dup, dout, gate, up gpu.Buf) {
 	dg, du, do, gs, us := elems[T](dgate), elems[T](dup), elems[T](dout), elems[T](gate), elems[T](up)
 	for i := range do {
 		y, g, u := float64(do[i]), float64(gs[i]), float64(us[i])
@@ -101,10 +86,7 @@ func (d *device[T]) SwiGLUBack(dgate, dup, dout, gate, up gpu.Buf) {
 func sigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
 
 // Dropout keeps element i, scaled by 1/(1-p), unless the hash falls below p.
-func (d *device[T]) Dropout(out, x gpu.Buf, p float32, key uint64) {
-	if d.wrong(out.Len != x.Len, "dropout: %d elements to %d", x.Len, out.Len) {
-		return
-	}
+func (device[T]) Dropout(out, x gpu.Buf, p float32, key uint64) {
 	os, xs := elems[T](out), elems[T](x)
 	for i := range xs {
 		if hash(key, i) < uint64(float64(p)*(1<<24)) {

@@ -7,10 +7,7 @@ import (
 )
 
 // CrossEntropy: loss[i] = -log softmax(logits[i])[targets[i]], and its gradient.
-func (d *device[T]) CrossEntropy(loss, logits gpu.Buf, targets []int32, vocab int, scale float32) {
-	if d.err != nil {
-		return
-	}
+func (device[T]) CrossEntropy(loss, logits gpu.Buf, targets []int32, vocab int, scale float32) {
 	ls, xs := elems[T](loss), elems[T](logits)
 	for i, target := range targets {
 		row := xs[i*vocab : (i+1)*vocab]
@@ -49,10 +46,7 @@ func logSumExp[T float](x []T) float64 {
 }
 
 // Argmax finds the first of the largest logits of each row and its log-probability.
-func (d *device[T]) Argmax(ids []int32, logp []float32, logits gpu.Buf, vocab int) {
-	if d.err != nil {
-		return
-	}
+func (device[T]) Argmax(ids []int32, logp []float32, logits gpu.Buf, vocab int) {
 	xs := elems[T](logits)
 	for i := range ids {
 		row := xs[i*vocab : (i+1)*vocab]
@@ -68,20 +62,14 @@ func (d *device[T]) Argmax(ids []int32, logp []float32, logits gpu.Buf, vocab in
 }
 
 // SumSquares: out[0] = Σx².
-func (d *device[T]) SumSquares(out, x gpu.Buf) {
-	if d.err != nil {
-		return
-	}
+func (device[T]) SumSquares(out, x gpu.Buf) {
 	xs := elems[T](x)
 	Set(out, 0, dot(xs, xs))
 }
 
 // AdamW is torch's: decay first, then the moments, then the step with eps
 // outside the bias-corrected root.
-func (d *device[T]) AdamW(w, g, m, v, sumsq gpu.Buf, o gpu.AdamW) {
-	if d.err != nil {
-		return
-	}
+func (device[T]) AdamW(w, g, m, v, sumsq gpu.Buf, o gpu.AdamW) {
 	factor := o.GradScale
 	if o.MaxNorm > 0 {
 		factor *= min(1, o.MaxNorm/(math.Sqrt(At(sumsq, 0))*o.GradScale+1e-6))

@@ -14,24 +14,22 @@ import (
 )
 
 var (
-	_ gpu.Device = (*device[float32])(nil)
-	_ gpu.Device = (*device[float64])(nil)
+	_ gpu.Device = device[float32]{}
+	_ gpu.Device = device[float64]{}
 )
 
 // float is what a device stores its elements in.
 type float interface{ float32 | float64 }
 
 // device keeps its tensors on the Go heap as []T; only weights may be BF16.
-type device[T float] struct {
-	err error // the first failure since the last Sync
-}
+type device[T float] struct{}
 
 // New returns the reference device. It stores float32.
-func New() gpu.Device { return &device[float32]{} }
+func New() gpu.Device { return gpu.Checked(device[float32]{}) }
 
 // New64 returns the reference device that stores float64 whatever Type is
 // asked for, so that finite differences of it are good to many digits.
-func New64() gpu.Device { return &device[float64]{} }
+func New64() gpu.Device { return gpu.Checked(device[float64]{}) }
 
 // At returns element i of b exactly.
 func At(b gpu.Buf, i int) float64 {
@@ -101,23 +99,21 @@ func elems[T float](b gpu.Buf) []T {
 }
 
 // Name returns the device's name and precision.
-func (d *device[T]) Name() string { return fmt.Sprintf("reference (%s)", native[T]()) }
+func (device[T]) Name() string { return fmt.Sprintf("reference (%s)", native[T]()) }
 
 // Kind returns "ref".
-func (d *device[T]) Kind() string { return "ref" }
+func (device[T]) Kind() string { return "ref" }
 
-// Sync returns the first error since the last Sync.
-func (d *device[T]) Sync() error {
-	err := d.err
-	d.err = nil
-	return err
+// Sync has nothing to wait for; gpu.Checked reports the failures.
+func (device[T]) Sync() error {
+	return nil
 }
 
 // Close has nothing to free: the memory is Go's.
-func (d *device[T]) Close() error { return nil }
+func (device[T]) Close() error { return nil }
 
 // Alloc returns n zeroed elements.
-func (d *device[T]) Alloc(t gpu.Type, n int) gpu.Buf {
+func (d device[T]) Alloc(t gpu.Type, n int) gpu.Buf {
 	if n == 0 {
 		return gpu.Buf{Type: native[T]()}
 	}
@@ -130,10 +126,10 @@ func (d *device[T]) Alloc(t gpu.Type, n int) gpu.Buf {
 }
 
 // Free does nothing: the garbage collector will.
-func (d *device[T]) Free(gpu.Buf) {}
+func (device[T]) Free(gpu.Buf) {}
 
 // Load decodes raw into a Buf of its own.
-func (d *device[T]) Load(t gpu.Type, raw []byte) gpu.Buf {
+func (d device[T]) Load(t gpu.Type, raw []byte) gpu.Buf {
 	n := len(raw) / t.Size()
 	b := d.Alloc(t, n)
 	for i := range n {
@@ -150,50 +146,29 @@ func (d *device[T]) Load(t gpu.Type, raw []byte) gpu.Buf {
 }
 
 // Upload copies src to dst.
-func (d *device[T]) Upload(dst gpu.Buf, src []float32) {
-	if d.wrong(dst.Len != len(src), "upload: %d elements to %d", len(src), dst.Len) {
-		return
-	}
+func (device[T]) Upload(dst gpu.Buf, src []float32) {
 	for i, v := range src {
 		Set(dst, i, float64(v))
 	}
 }
 
 // Download copies src to dst.
-func (d *device[T]) Download(dst []float32, src gpu.Buf) {
-	if d.wrong(src.Len != len(dst), "download: %d elements to %d", src.Len, len(dst)) {
-		return
-	}
+func (device[T]) Download(dst []float32, src gpu.Buf) {
 	for i := range dst {
 		dst[i] = float32(At(src, i))
 	}
 }
 
 // Copy copies src to dst.
-func (d *device[T]) Copy(dst, src gpu.Buf) {
-	if d.wrong(dst.Len != src.Len, "copy: %d elements to %d", src.Len, dst.Len) {
-		return
-	}
+func (device[T]) Copy(dst, src gpu.Buf) {
 	for i := range src.Len {
 		Set(dst, i, At(src, i))
 	}
 }
 
 // Zero clears b.
-func (d *device[T]) Zero(b gpu.Buf) {
-	if d.err != nil {
-		return
-	}
+func (device[T]) Zero(b gpu.Buf) {
 	for i := range b.Len {
 		Set(b, i, 0)
 	}
-}
-
-// wrong reports whether a call must do nothing: because an earlier one failed,
-// or because bad, in which case it records the message as the failure.
-func (d *device[T]) wrong(bad bool, format string, args ...any) bool {
-	if d.err == nil && bad {
-		d.err = fmt.Errorf("ref: "+format, args...)
-	}
-	return d.err != nil
 }

@@ -1,0 +1,280 @@
+package gpu
+
+import "fmt"
+
+// Checked returns d with the arguments of every operation checked before d
+// sees them, so that a device in C or on a GPU need not fear an index out of
+// range. A wrong argument is the first failure, and sticks.
+func Checked(d Device) Device { return &checked{Device: d} }
+
+type checked struct {
+	Device
+	err error
+}
+
+// Sync returns the first error since the last Sync.
+func (c *checked) Sync() error {
+	err := c.Device.Sync()
+	if c.err != nil {
+		err = c.err
+	}
+	c.err = nil
+	return err
+}
+
+// sizes are the elements that buffers of an operation must have.
+type sizes []size
+
+type size struct {
+	name string
+	b    Buf
+	want int
+}
+
+// ok reports whether the call may go on: no failure before it, every buffer as
+// large as it must be, and every index in its range.
+func (c *checked) ok(op string, bufs sizes, indices ...index) bool {
+	if c.err != nil {
+		return false
+	}
+	for _, s := range bufs {
+		if s.b.Len != s.want {
+			c.err = fmt.Errorf("gpu: %s: %s has %d elements: it needs %d", op, s.name, s.b.Len, s.want)
+			return false
+		}
+	}
+	for _, x := range indices {
+		for i, v := range x.of {
+			if int(v) < x.from || int(v) >= x.to {
+				c.err = fmt.Errorf("gpu: %s: %s %d of row %d is not in [%d, %d)", op, x.name, v, i, x.from, x.to)
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// index is a list of row numbers that must lie in [from, to).
+type index struct {
+	name     string
+	of       []int32
+	from, to int
+}
+
+// require fails the call unless good.
+func (c *checked) require(good bool, format string, args ...any) bool {
+	if c.err == nil && !good {
+		c.err = fmt.Errorf("gpu: "+format, args...)
+	}
+	return c.err == nil
+}
+
+// whole returns how many rows of the given width b has, or -1 if that does not divide.
+func whole(b Buf, width int) int {
+	if width <= 0 || b.Len%width != 0 {
+		return -1
+	}
+	return b.Len / width
+}
+
+func (c *checked) Upload(dst Buf, src []float32) {
+	if c.ok("upload", sizes{{"dst", dst, len(src)}}) {
+		c.Device.Upload(dst, src)
+	}
+}
+
+func (c *checked) Download(dst []float32, src Buf) {
+	if c.ok("download", sizes{{"src", src, len(dst)}}) {
+		c.Device.Download(dst, src)
+	}
+}
+
+func (c *checked) Copy(dst, src Buf) {
+	if c.ok("copy", sizes{{"dst", dst, src.Len}}) {
+		c.Device.Copy(dst, src)
+	}
+}
+
+func (c *checked) Zero(b Buf) {
+	if c.err == nil {
+		c.Device.Zero(b)
+	}
+}
+
+func (c *checked) Embed(out, table Buf, ids []int32, dim int) {
+	vocab := whole(table, dim)
+	if c.ok("embed", sizes{{"out", out, len(ids) * dim}}, index{"id", ids, 0, vocab}) {
+		c.Device.Embed(out, table, ids, dim)
+	}
+}
+
+func (c *checked) EmbedBack(dtable, dout Buf, ids []int32, dim int) {
+	vocab := whole(dtable, dim)
+	if c.ok("embed back", sizes{{"dout", dout, len(ids) * dim}}, index{"id", ids, 0, vocab}) {
+		c.Device.EmbedBack(dtable, dout, ids, dim)
+	}
+}
+
+func (c *checked) MatMul(out, a, b Mat, alpha, beta float32) {
+	if c.require(a.Cols == b.Rows && out.Rows == a.Rows && out.Cols == b.Cols,
+		"matmul: (%d, %d) is not (%d, %d)·(%d, %d)", out.Rows, out.Cols, a.Rows, a.Cols, b.Rows, b.Cols) &&
+		c.require(!out.T && (beta == 0 || beta == 1), "matmul: beta is %v and c.T %v: want 0 or 1 and false", beta, out.T) &&
+		c.require(out.fits() && a.fits() && b.fits(), "matmul: a matrix reaches over the end of its Buf") {
+		c.Device.MatMul(out, a, b, alpha, beta)
+	}
+}
+
+// fits reports whether all elements of m lie in its Buf.
+func (m Mat) fits() bool {
+	rows, cols := m.Rows, m.Cols
+	if m.T {
+		rows, cols = cols, rows
+	}
+	if rows <= 0 || cols <= 0 {
+		return rows >= 0 && cols >= 0
+	}
+	return (cols <= m.Stride || rows == 1) && (rows-1)*m.Stride+cols <= m.Buf.Len
+}
+
+func (c *checked) RMSNorm(out, inv, x, add, w Buf, dim int, eps float32) {
+	if c.ok("rmsnorm", sizes{{"x", x, inv.Len * dim}, {"out", out, x.Len}, {"w", w, dim}}) &&
+		c.require(add.Len == 0 || add.Len == x.Len, "rmsnorm: add has %d elements and x %d", add.Len, x.Len) {
+		c.Device.RMSNorm(out, inv, x, add, w, dim, eps)
+	}
+}
+
+func (c *checked) RMSNormBack(dx, dw, dout, x, w, inv Buf, dim int) {
+	if c.ok("rmsnorm back", sizes{{"x", x, inv.Len * dim}, {"dx", dx, x.Len}, {"dout", dout, x.Len}, {"w", w, dim}}) &&
+		c.require(dw.Len == 0 || dw.Len == dim, "rmsnorm back: dw has %d elements and a row %d", dw.Len, dim) {
+		c.Device.RMSNormBack(dx, dw, dout, x, w, inv, dim)
+	}
+}
+
+func (c *checked) RoPE(x, cos, sin Buf, pos []int32, heads, dim int, back bool) {
+	if c.require(dim%2 == 0 && dim > 0, "rope: a head of width %d has no halves", dim) &&
+		c.ok("rope", sizes{{"x", x, len(pos) * heads * dim}, {"sin", sin, cos.Len}}, index{"position", pos, 0, whole(cos, dim/2)}) {
+		c.Device.RoPE(x, cos, sin, pos, heads, dim, back)
+	}
+}
+
+func (c *checked) Attention(out, lse, q, k, v Buf, s Seqs) {
+	if n := s.rows(); c.packed(s) && c.ok("attention", sizes{
+		{"q", q, n * s.Heads * s.Dim},
+		{"out", out, q.Len},
+		{"lse", lse, n * s.Heads},
+		{"k", k, n * s.KVHeads * s.Dim},
+		{"v", v, k.Len},
+	}) {
+		c.Device.Attention(out, lse, q, k, v, s)
+	}
+}
+
+func (c *checked) AttentionBack(dq, dk, dv, dout, out, lse, q, k, v Buf, s Seqs) {
+	if n := s.rows(); c.packed(s) && c.ok("attention back", sizes{
+		{"q", q, n * s.Heads * s.Dim},
+		{"out", out, q.Len},
+		{"lse", lse, n * s.Heads},
+		{"k", k, n * s.KVHeads * s.Dim},
+		{"v", v, k.Len},
+		{"dout", dout, q.Len},
+		{"dq", dq, q.Len},
+		{"dk", dk, k.Len},
+		{"dv", dv, k.Len},
+	}) {
+		c.Device.AttentionBack(dq, dk, dv, dout, out, lse, q, k, v, s)
+	}
+}
+
+// rows returns N.
+func (s Seqs) rows() int {
+	if len(s.Starts) == 0 {
+		return 0
+	}
+	return int(s.Starts[len(s.Starts)-1])
+}
+
+// packed checks that sequences follow one another from row 0 on.
+func (c *checked) packed(s Seqs) bool {
+	for i, start := range s.Starts {
+		if i == 0 && start != 0 || i > 0 && start < s.Starts[i-1] {
+			return c.require(false, "attention: sequence %d starts at row %d: starts begin with 0 and do not fall", i, start)
+		}
+	}
+	return c.heads(s.Heads, s.KVHeads, s.Dim, s.Window)
+}
+
+func (c *checked) heads(heads, kv, dim, window int) bool {
+	return c.require(kv > 0 && heads > 0 && heads%kv == 0 && dim > 0 && window >= 0,
+		"attention: %d heads over %d of width %d with window %d", heads, kv, dim, window)
+}
+
+func (c *checked) CacheWrite(cache, rows Buf, slot, pos []int32, context, dim int) {
+	if c.require(len(slot) == len(pos), "cache write: %d slots for %d positions", len(slot), len(pos)) &&
+		c.ok("cache write", sizes{{"rows", rows, len(slot) * dim}},
+			index{"slot", slot, 0, whole(cache, context*dim)}, index{"position", pos, 0, context}) {
+		c.Device.CacheWrite(cache, rows, slot, pos, context, dim)
+	}
+}
+
+func (c *checked) AttentionCached(out, q, keys, values Buf, a Cached) {
+	if c.heads(a.Heads, a.KVHeads, a.Dim, a.Window) &&
+		c.require(len(a.Slot) == len(a.Len), "cached attention: %d slots for %d lengths", len(a.Slot), len(a.Len)) &&
+		c.ok("cached attention", sizes{{"q", q, len(a.Slot) * a.Heads * a.Dim}, {"out", out, q.Len}, {"values", values, keys.Len}},
+			index{"slot", a.Slot, 0, whole(keys, a.Context*a.KVHeads*a.Dim)}, index{"length", a.Len, 1, a.Context + 1}) {
+		c.Device.AttentionCached(out, q, keys, values, a)
+	}
+}
+
+func (c *checked) SwiGLU(out, gate, up Buf) {
+	if c.ok("swiglu", sizes{{"gate", gate, out.Len}, {"up", up, out.Len}}) {
+		c.Device.SwiGLU(out, gate, up)
+	}
+}
+
+func (c *checked) SwiGLUBack(dgate, dup, dout, gate, up Buf) {
+	n := dout.Len
+	if c.ok("swiglu back", sizes{{"dgate", dgate, n}, {"dup", dup, n}, {"gate", gate, n}, {"up", up, n}}) {
+		c.Device.SwiGLUBack(dgate, dup, dout, gate, up)
+	}
+}
+
+func (c *checked) CrossEntropy(loss, logits Buf, targets []int32, vocab int, scale float32) {
+	n := len(targets)
+	if c.ok("cross-entropy", sizes{{"loss", loss, n}, {"logits", logits, n * vocab}}, index{"target", targets, -1 << 31, vocab}) {
+		c.Device.CrossEntropy(loss, logits, targets, vocab, scale)
+	}
+}
+
+func (c *checked) Axpy(y, x Buf, alpha float32) {
+	if c.ok("axpy", sizes{{"x", x, y.Len}}) {
+		c.Device.Axpy(y, x, alpha)
+	}
+}
+
+func (c *checked) Dropout(out, x Buf, p float32, key uint64) {
+	if c.ok("dropout", sizes{{"out", out, x.Len}}) && c.require(p >= 0 && p < 1, "dropout: p is %v: want 0 ≤ p < 1", p) {
+		c.Device.Dropout(out, x, p, key)
+	}
+}
+
+func (c *checked) SumSquares(out, x Buf) {
+	if c.require(out.Len > 0, "sum of squares: out is empty") {
+		c.Device.SumSquares(out, x)
+	}
+}
+
+func (c *checked) AdamW(w, g, m, v, sumsq Buf, o AdamW) {
+	n := w.Len
+	if c.ok("adamw", sizes{{"g", g, n}, {"m", m, n}, {"v", v, n}}) &&
+		c.require(o.MaxNorm <= 0 || sumsq.Len > 0, "adamw: clipping needs the sum of squares") &&
+		c.require(o.Step >= 1, "adamw: step %d: the first is 1", o.Step) {
+		c.Device.AdamW(w, g, m, v, sumsq, o)
+	}
+}
+
+func (c *checked) Argmax(ids []int32, logp []float32, logits Buf, vocab int) {
+	if c.require(vocab > 0 && len(ids) == len(logp), "argmax: %d ids, %d log-probabilities, %d words", len(ids), len(logp), vocab) &&
+		c.ok("argmax", sizes{{"logits", logits, len(ids) * vocab}}) {
+		c.Device.Argmax(ids, logp, logits, vocab)
+	}
+}

@@ -1,0 +1,147 @@
+// attention.h: softmax attention of one head over one sequence, in blocks of
+// query rows whose scores against all their keys fit the second-level cache.
+// The products are those of gemm.h; keys beyond a row's own get weight 0.
+
+INL long ISA(block_rows)(long len) { return len < 256 ? 24 : 48; }
+
+// attention_size: per key three panels and two blocks of scores, and two
+// panels of a block of rows.
+static long ISA(attention_size)(long len, long dim) {
+  long keys = len + WIDE, width = dim + WIDE, rows = ISA(block_rows)(len) + ME;
+  return 3 * keys * width + 2 * rows * keys + 2 * rows * width + ME * 512 + 64 * 8;
+}
+
+// take cuts n floats off the work space, on a cache line.
+INL float *ISA(take)(float **work, long n) {
+  float *p = *work;
+  *work += (n + 15) / 16 * 16;
+  return p;
+}
+
+// product sets up c = alpha·a·b and packs b.
+INL Product ISA(product)(Operand a, Operand b, float *c, long row, long m, long n, long k, float *panels) {
+  Product g = {a, b, c, row, 1, m, n, k, ATTENTION_BLOCK, 0, k, 1, 0, 1, panels};
+  return g;
+}
+static void ISA(pack_all)(const Product *g) {
+  ISA(gemm_pack)(g, 0, (g->k + g->block - 1) / g->block * ((g->n + WIDE - 1) / WIDE));
+}
+
+// Span is the keys from lo up to hi that the rows i0 to i1 see; lo is on a panel.
+typedef struct { long i0, i1, lo, hi; } ISA(Span);
+
+INL ISA(Span) ISA(span)(const Seq *s, long i0) {
+  long i1 = MIN(i0 + ISA(block_rows)(s->len), s->len), lo = s->window ? i0 - s->window + 1 : 0;
+  return (ISA(Span)){i0, i1, lo < 0 ? 0 : lo / WIDE * WIDE, i1};
+}
+
+// first returns the first key that row i sees.
+INL long ISA(first)(const Seq *s, long i) {
+  long j = s->window ? i - s->window + 1 : 0;
+  return j < 0 ? 0 : j;
+}
+
+static void ISA(attention)(float *out, float *lse, const float *q, const float *k, const float *v, const Seq *s, long head, float *work) {
+  long len = s->len, dim = s->dim, qrow = s->heads * dim, krow = s->kv * dim, group = head / (s->heads / s->kv);
+  q += s->first * qrow + head * dim;
+  out += s->first * qrow + head * dim;
+  lse += s->first * s->heads + head;
+  k += s->first * krow + group * dim;
+  v += s->first * krow + group * dim;
+  float *scratch = ISA(take)(&work, ME * 512), *score = ISA(take)(&work, ISA(block_rows)(len) * (len + WIDE));
+  float *kp = ISA(take)(&work, (len + WIDE) * dim), *vp = ISA(take)(&work, len * (dim + WIDE));
+  Product scores = ISA(product)((Operand){q, qrow, 1}, (Operand){k, krow, 1}, score, len, len, len, dim, kp);
+  Product mix = ISA(product)((Operand){score, len, 1}, (Operand){v, 1, krow}, out, qrow, len, dim, len, vp);
+  ISA(pack_all)(&scores);
+  ISA(pack_all)(&mix);
+  for (long i0 = 0; i0 < len; i0 += ISA(block_rows)(len)) {
+    ISA(Span) b = ISA(span)(s, i0);
+    scores.c = score - b.i0 * len;
+    ISA(gemm)(&scores, b.i0, b.i1, b.lo, b.hi, scratch);
+    for (long i = b.i0; i < b.i1; i++) {
+      float *x = score + (i - b.i0) * len;
+      long j0 = ISA(first)(s, i), n = i + 1 - j0;
+      float top = ISA(largest)(x + j0, n) * s->scale, sum = ISA(exp_sum)(x + j0, x + j0, n, s->scale, top), f = 1 / sum;
+      lse[i * s->heads] = (float)(top + __builtin_log(sum));
+      for (long j = b.lo; j < j0; j++) x[j] = 0;
+      for (long j = j0; j <= i; j++) x[j] *= f;
+      for (long j = i + 1; j < b.hi; j++) x[j] = 0;
+    }
+    mix.a.p = score - b.i0 * len;
+    mix.from = b.lo, mix.to = b.hi;
+    ISA(gemm)(&mix, b.i0, b.i1, 0, dim, scratch);
+  }
+}
+
+// attention_back computes one key/value head, whose gradients are summed over
+// its query heads and their rows in order. With p the weights and dp = dout·v,
+// the gradient of a score is p·(dp - dout·out)·scale.
+static void ISA(attention_back)(float *dq, float *dk, float *dv, const float *dout, const float *out, const float *lse,
+                                const float *q, const float *k, const float *v, const Seq *s, long kvhead, float *work) {
+  long len = s->len, dim = s->dim, qrow = s->heads * dim, krow = s->kv * dim, group = s->heads / s->kv;
+  long rows = ISA(block_rows)(len), qat = s->first * qrow, kat = s->first * krow + kvhead * dim;
+  dk += kat, dv += kat, k += kat, v += kat;
+  float *scratch = ISA(take)(&work, ME * 512), *p = ISA(take)(&work, rows * (len + WIDE)), *ds = ISA(take)(&work, rows * (len + WIDE));
+  float *kt = ISA(take)(&work, (len + WIDE) * dim), *vt = ISA(take)(&work, (len + WIDE) * dim);
+  float *kp = ISA(take)(&work, len * (dim + WIDE)), *qp = ISA(take)(&work, rows * (dim + WIDE)), *op = ISA(take)(&work, rows * (dim + WIDE));
+  Product scores = ISA(product)((Operand){0, qrow, 1}, (Operand){k, krow, 1}, 0, len, len, len, dim, kt);
+  Product dscore = ISA(product)((Operand){0, qrow, 1}, (Operand){v, krow, 1}, 0, len, len, len, dim, vt);
+  Product toq = ISA(product)((Operand){0, len, 1}, (Operand){k, 1, krow}, 0, qrow, len, dim, len, kp);
+  ISA(pack_all)(&scores);
+  ISA(pack_all)(&dscore);
+  ISA(pack_all)(&toq);
+  for (long j = 0; j < len; j++)
+    for (long e = 0; e < dim; e++) dk[j * krow + e] = dv[j * krow + e] = 0;
+  for (long head = kvhead * group; head < (kvhead + 1) * group; head++) {
+    long at = qat + head * dim;
+    scores.a.p = q + at, dscore.a.p = dout + at, toq.c = dq + at;
+    for (long i0 = 0; i0 < len; i0 += rows) {
+      ISA(Span) b = ISA(span)(s, i0);
+      long n = b.i1 - b.i0;
+      scores.c = p - b.i0 * len, dscore.c = ds - b.i0 * len;
+      ISA(gemm)(&scores, b.i0, b.i1, b.lo, b.hi, scratch);
+      ISA(gemm)(&dscore, b.i0, b.i1, b.lo, b.hi, scratch);
+      for (long i = b.i0; i < b.i1; i++) {
+        float *x = p + (i - b.i0) * len, *y = ds + (i - b.i0) * len;
+        float l = lse[(s->first + i) * s->heads + head], delta = ISA(dot)(dout + at + i * qrow, out + at + i * qrow, dim);
+        long j0 = ISA(first)(s, i);
+        for (long j = b.lo; j < j0; j++) x[j] = y[j] = 0;
+        IVDEP for (long j = j0; j <= i; j++) {
+          x[j] = ISA(e)(x[j] * s->scale - l);
+          y[j] = x[j] * (y[j] - delta) * s->scale;
+        }
+        for (long j = i + 1; j < b.hi; j++) x[j] = y[j] = 0;
+      }
+      toq.a.p = ds - b.i0 * len, toq.from = b.lo, toq.to = b.hi;
+      ISA(gemm)(&toq, b.i0, b.i1, 0, dim, scratch);
+      Product tok = ISA(product)((Operand){ds, 1, len}, (Operand){q + at + b.i0 * qrow, 1, qrow}, dk, krow, len, dim, n, qp);
+      Product tov = ISA(product)((Operand){p, 1, len}, (Operand){dout + at + b.i0 * qrow, 1, qrow}, dv, krow, len, dim, n, op);
+      tok.add = tov.add = 1;
+      ISA(pack_all)(&tok);
+      ISA(pack_all)(&tov);
+      ISA(gemm)(&tok, b.lo, b.hi, 0, dim, scratch);
+      ISA(gemm)(&tov, b.lo, b.hi, 0, dim, scratch);
+    }
+  }
+}
+
+// attention_cached computes the query heads of one key/value head for one row,
+// over the positions from to to of its slot.
+static void ISA(attention_cached)(float *out, const float *q, const float *keys, const float *values,
+                                  long from, long to, long heads, long kv, long dim, long group, float scale, float *work) {
+  long per = heads / kv, row = kv * dim, n = to - from;
+  keys += from * row + group * dim;
+  values += from * row + group * dim;
+  q += group * per * dim;
+  out += group * per * dim;
+  for (long j = 0; j < n; j++)
+    for (long h = 0; h < per; h++) work[h * n + j] = ISA(dot)(q + h * dim, keys + j * row, dim);
+  for (long h = 0; h < per; h++) {
+    float *x = work + h * n, *o = out + h * dim, top = ISA(largest)(x, n) * scale;
+    float f = 1 / ISA(exp_sum)(x, x, n, scale, top);
+    for (long e = 0; e < dim; e++) o[e] = 0;
+    for (long j = 0; j < n; j++)
+      IVDEP for (long e = 0; e < dim; e++) o[e] += x[j] * values[j * row + e];
+    for (long e = 0; e < dim; e++) o[e] *= f;
+  }
+}

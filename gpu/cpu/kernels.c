@@ -1,0 +1,151 @@
+// kernels.c includes the templates once for every instruction set, and picks
+// one at run time.
+#ifndef __clang__
+// Without these the loops with exp and sqrt stay scalar. Never -ffast-math: it
+// would fold away the rounding in exp.
+#pragma GCC optimize("no-trapping-math", "no-math-errno")
+#endif
+#include "kernels.h"
+
+#define INL static inline __attribute__((always_inline))
+#define NOINLINE __attribute__((noinline))
+#define UNROLL _Pragma("GCC unroll 16")
+#ifdef __clang__
+#define IVDEP _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define IVDEP _Pragma("GCC ivdep") // equal pointers are fine, overlapping ones do not occur
+#endif
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+
+enum { COLUMNS, ROWS, HALF }; // see tile.h
+enum { ATTENTION_BLOCK = 256 };
+typedef void tile_t(long k, const void *a, long stride, const float *b, float *c, long ldc, float alpha, int add);
+
+typedef float f4 __attribute__((vector_size(16)));
+typedef float f4u __attribute__((vector_size(16), aligned(4), may_alias));
+typedef uint32_t u4 __attribute__((vector_size(16)));
+typedef uint32_t u4u __attribute__((vector_size(16), aligned(4), may_alias));
+typedef uint16_t h4 __attribute__((vector_size(8)));
+typedef uint16_t h4u __attribute__((vector_size(8), aligned(2), may_alias));
+typedef float f32u __attribute__((aligned(2), may_alias));
+typedef uint32_t u32u __attribute__((aligned(2), may_alias));
+
+INL float widen(uint16_t h) {
+  union { uint32_t u; float f; } x = {(uint32_t)h << 16};
+  return x.f;
+}
+
+// narrow rounds to the nearest bfloat16, ties to even. A NaN stays one.
+INL uint16_t narrow(float f) {
+  union { float f; uint32_t u; } x = {f};
+  uint32_t r = (x.u + 0x7fff + (x.u >> 16 & 1)) >> 16;
+  return f != f ? (uint16_t)(x.u >> 16 | 0x40) : (uint16_t)r;
+}
+
+INL u4 round_bf16(f4 x) { // in the upper halves
+  u4 u = (u4)x;
+  return u + 0x7fff + (u >> 16 & 1);
+}
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#include "avx512.h"
+#include "pairs.h"
+#include "avx2.h"
+#endif
+#include "base.h"
+
+// The cut of a sum over k into blocks. It must be the same for all.
+enum { BLOCK = 384 };
+long gemm_block(long k) {
+  long n = (k + BLOCK - 1) / BLOCK;
+  return n ? ((k + n - 1) / n + 7) / 8 * 8 : 8;
+}
+
+long gemm_scratch(void) { return (GEMM_ROWS + 16) * BLOCK; }
+
+int isa_best(void) {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq")) return ISA_AVX512;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return ISA_AVX2;
+#endif
+  return ISA_128;
+}
+
+int isa_pairs(void) {
+#if defined(__x86_64__)
+  return isa_best() == ISA_AVX512 && __builtin_cpu_supports("avx512bf16");
+#endif
+  return 0;
+}
+
+#if defined(__x86_64__)
+#define PICK(f, ...) (isa == ISA_AVX512 ? f##_avx512(__VA_ARGS__) : isa == ISA_AVX2 ? f##_avx2(__VA_ARGS__) : f##_base(__VA_ARGS__))
+#define PICK_GEMM(f, ...) (isa == ISA_PAIRS ? f##_pairs(__VA_ARGS__) : PICK(f, __VA_ARGS__))
+#else
+#define PICK(f, ...) f##_base(__VA_ARGS__)
+#define PICK_GEMM(f, ...) f##_base(__VA_ARGS__)
+#endif
+
+static long wide(int isa) { return isa >= ISA_AVX512 ? 32 : isa == ISA_AVX2 ? 16 : BASE_WIDE; }
+long gemm_lanes(int isa) { return wide(isa); }
+long gemm_panels(int isa, long n) { return (n + wide(isa) - 1) / wide(isa); }
+long gemm_size(int isa, long n, long k) { return gemm_panels(isa, n) * wide(isa) * (k + 8); }
+void gemm_pack(int isa, const Product *g, long from, long to) { PICK_GEMM(gemm_pack, g, from, to); }
+void gemm(int isa, const Product *g, long m0, long m1, long n0, long n1, float *scratch) {
+  PICK_GEMM(gemm, g, m0, m1, n0, n1, scratch);
+}
+
+void embed(int isa, float *out, const void *table, int bf16, const int32_t *ids, long from, long to, long dim) {
+  PICK(embed, out, table, bf16, ids, from, to, dim);
+}
+void embed_back(int isa, float *dtable, const float *dout, const int32_t *ids, long n, long dim, long c0, long c1) {
+  PICK(embed_back, dtable, dout, ids, n, dim, c0, c1);
+}
+void convert(int isa, void *y, int ybf16, const void *x, int xbf16, long n) { PICK(convert, y, ybf16, x, xbf16, n); }
+void axpy(int isa, void *y, int ybf16, const void *x, int xbf16, float alpha, long n) {
+  PICK(axpy, y, ybf16, x, xbf16, alpha, n);
+}
+void swiglu(int isa, float *out, const float *gate, const float *up, long n) { PICK(swiglu, out, gate, up, n); }
+void swiglu_back(int isa, float *dgate, float *dup, const float *dout, const float *gate, const float *up, long n) {
+  PICK(swiglu_back, dgate, dup, dout, gate, up, n);
+}
+void dropout(int isa, float *out, const float *x, long from, long to, float p, uint64_t key) {
+  PICK(dropout, out, x, from, to, p, key);
+}
+double sum_squares(int isa, const float *x, long n) { return PICK(sum_squares, x, n); }
+void adamw(int isa, float *w, const float *g, float *m, float *v, long n,
+           float grad, float decay, float beta1, float beta2, float step, float root, float eps) {
+  PICK(adamw, w, g, m, v, n, grad, decay, beta1, beta2, step, root, eps);
+}
+void rmsnorm(int isa, float *out, float *inv, float *x, const float *add, const float *w, long rows, long dim, float eps) {
+  PICK(rmsnorm, out, inv, x, add, w, rows, dim, eps);
+}
+void rmsnorm_back(int isa, float *dx, const float *dout, const float *x, const float *w, const float *inv, long rows, long dim) {
+  PICK(rmsnorm_back, dx, dout, x, w, inv, rows, dim);
+}
+void rmsnorm_back_w(int isa, float *dw, const float *dout, const float *x, const float *inv, long rows, long dim, long c0, long c1) {
+  PICK(rmsnorm_back_w, dw, dout, x, inv, rows, dim, c0, c1);
+}
+void rope(int isa, float *x, const float *cos, const float *sin, const int32_t *pos, long rows, long heads, long dim, float sign) {
+  PICK(rope, x, cos, sin, pos, rows, heads, dim, sign);
+}
+void cross_entropy(int isa, float *loss, float *logits, const int32_t *targets, long rows, long vocab, float scale) {
+  PICK(cross_entropy, loss, logits, targets, rows, vocab, scale);
+}
+void argmax(int isa, int32_t *ids, float *logp, const float *logits, long rows, long vocab) {
+  PICK(argmax, ids, logp, logits, rows, vocab);
+}
+long attention_size(int isa, long len, long dim) { return PICK(attention_size, len, dim); }
+void attention(int isa, float *out, float *lse, const float *q, const float *k, const float *v, const Seq *s, long head, float *work) {
+  PICK(attention, out, lse, q, k, v, s, head, work);
+}
+void attention_back(int isa, float *dq, float *dk, float *dv, const float *dout, const float *out, const float *lse,
+                    const float *q, const float *k, const float *v, const Seq *s, long kvhead, float *work) {
+  PICK(attention_back, dq, dk, dv, dout, out, lse, q, k, v, s, kvhead, work);
+}
+void attention_cached(int isa, float *out, const float *q, const float *keys, const float *values,
+                      long from, long to, long heads, long kv, long dim, long group, float scale, float *work) {
+  PICK(attention_cached, out, q, keys, values, from, to, heads, kv, dim, group, scale, work);
+}

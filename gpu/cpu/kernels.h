@@ -1,0 +1,72 @@
+// kernels.h is what Go sees of the C: coarse calls that work on a range of
+// rows, columns or elements, so that Go decides who computes what. The first
+// argument picks the instruction set. All matrices are row-major.
+#pragma once
+#include <stdint.h>
+
+enum { ISA_128, ISA_AVX2, ISA_AVX512, ISA_PAIRS, ISA_NONE };
+
+// Operand is one side of a product, as lanes along the result and steps along
+// the sum: element (l, s) lies at p[l*lane + s*step]. One of the two is 1.
+typedef struct {
+  const void *p;
+  long lane, step;
+  int bf16; // the elements are bfloat16, else float
+} Operand;
+
+// Product is c = alpha·a·b (+ c). Element (i, j) of c lies at c[i*row + j*col].
+// b is packed into panels first; a is packed while multiplying unless direct.
+typedef struct {
+  Operand a, b;
+  float *c;
+  long row, col;
+  long m, n, k;
+  long block; // steps that are summed in registers before they go to c
+  long from, to; // the steps to sum over: 0 and k but for attention
+  float alpha;
+  int add, direct;
+  float *panels;
+} Product;
+
+// Seqs is gpu.Seqs for one sequence: the rows first to first+len.
+typedef struct {
+  long first, len, heads, kv, dim, window;
+  float scale;
+} Seq;
+
+int isa_best(void);  // the widest that this CPU has
+int isa_pairs(void); // whether it multiplies pairs of bfloat16
+
+long gemm_lanes(int isa);                // lanes of a full panel
+long gemm_block(long k);                 // Product.block for a sum over k
+long gemm_panels(int isa, long n);       // panels in a block
+long gemm_size(int isa, long n, long k); // floats in all of b's panels
+long gemm_scratch(void);                 // floats that gemm needs to pack up to GEMM_ROWS rows of a
+enum { GEMM_ROWS = 192 };
+void gemm_pack(int isa, const Product *g, long from, long to); // panels, counted through all blocks
+void gemm(int isa, const Product *g, long m0, long m1, long n0, long n1, float *scratch);
+
+void embed(int isa, float *out, const void *table, int bf16, const int32_t *ids, long from, long to, long dim);
+void embed_back(int isa, float *dtable, const float *dout, const int32_t *ids, long n, long dim, long c0, long c1);
+void convert(int isa, void *y, int ybf16, const void *x, int xbf16, long n);
+void axpy(int isa, void *y, int ybf16, const void *x, int xbf16, float alpha, long n);
+void swiglu(int isa, float *out, const float *gate, const float *up, long n);
+void swiglu_back(int isa, float *dgate, float *dup, const float *dout, const float *gate, const float *up, long n);
+void dropout(int isa, float *out, const float *x, long from, long to, float p, uint64_t key);
+double sum_squares(int isa, const float *x, long n);
+void adamw(int isa, float *w, const float *g, float *m, float *v, long n,
+           float grad, float decay, float beta1, float beta2, float step, float root, float eps);
+
+void rmsnorm(int isa, float *out, float *inv, float *x, const float *add, const float *w, long rows, long dim, float eps);
+void rmsnorm_back(int isa, float *dx, const float *dout, const float *x, const float *w, const float *inv, long rows, long dim);
+void rmsnorm_back_w(int isa, float *dw, const float *dout, const float *x, const float *inv, long rows, long dim, long c0, long c1);
+void rope(int isa, float *x, const float *cos, const float *sin, const int32_t *pos, long rows, long heads, long dim, float sign);
+void cross_entropy(int isa, float *loss, float *logits, const int32_t *targets, long rows, long vocab, float scale);
+void argmax(int isa, int32_t *ids, float *logp, const float *logits, long rows, long vocab);
+
+long attention_size(int isa, long len, long dim); // floats of work space, enough for the backward pass too
+void attention(int isa, float *out, float *lse, const float *q, const float *k, const float *v, const Seq *s, long head, float *work);
+void attention_back(int isa, float *dq, float *dk, float *dv, const float *dout, const float *out, const float *lse,
+                    const float *q, const float *k, const float *v, const Seq *s, long kvhead, float *work);
+void attention_cached(int isa, float *out, const float *q, const float *keys, const float *values,
+                      long from, long to, long heads, long kv, long dim, long group, float scale, float *work);
