@@ -39,8 +39,8 @@ MODEL = "../../model/testdata/llama"
 IGNORE = -100
 BATCH, ACCUMULATE, EPOCHS = 2, 2, 5
 CURVES = dict(
-    linear=dict(lr_scheduler_type="linear", warmup_steps=5, learning_rate=1e-2, weight_decay=0.0, max_grad_norm=2.5),
-    cosine=dict(lr_scheduler_type="cosine", warmup_steps=0, learning_rate=1e-2, weight_decay=0.1, max_grad_norm=2.5),
+    linear=dict(lr_scheduler_type="linear", warmup_steps=5, learning_rate=5e-3, weight_decay=0.0, max_grad_norm=2.5),
+    cosine=dict(lr_scheduler_type="cosine", warmup_steps=0, learning_rate=5e-3, weight_decay=0.1, max_grad_norm=2.5),
 )
 
 
@@ -219,22 +219,30 @@ def first_loss(rows, update, tokens):
     return nll / tokens
 
 
+def distance(a, b):
+    """The largest relative distance (L2) of two adapters' tensors."""
+    pairs = zip(a.named_parameters(), b.named_parameters())
+    return max(((p - q).norm() / q.norm()).item() for (_, p), (_, q) in pairs if p.requires_grad)
+
+
 def write_curve(name, rows, options):
     """A run, and the distance of its losses from the same run with weights and products in fp64."""
     model, log = run(rows, options, torch.float32)
-    _, exact = run(rows, options, torch.float64)
+    exact_model, exact = run(rows, options, torch.float64)
     updates = order(len(rows))
     assert len(log) == len(updates) == 50
     drift = max(abs(a["loss"] - b["loss"]) for a, b in zip(log, exact))
     tokens = [sum(t != IGNORE for micro in u for i in micro for t in rows[i]["labels"][1:]) for u in updates]
     assert abs(log[0]["loss"] - first_loss(rows, updates[0], tokens[0])) < 1e-5
+    adapter_drift = distance(model, exact_model)
     clipped = sum(e["grad_norm"] > options["max_grad_norm"] for e in log)
-    print(f"{name}: loss {log[0]['loss']:.3f} to {log[-1]['loss']:.3f}, {clipped} updates clipped, fp32 drifts {drift:.1e}")
+    print(f"{name}: loss {log[0]['loss']:.3f} to {log[-1]['loss']:.3f}, {clipped} updates clipped, fp32 drifts {drift:.1e}, {adapter_drift:.1e}")
     assert 5 <= clipped <= 45 and drift < 1e-5
 
     model.save_pretrained(f"curve-{name}")
     Path(f"curve-{name}/README.md").unlink(missing_ok=True)
-    write_json(f"curve-{name}/options.json", dict(options, beta1=0.9, beta2=0.999, eps=1e-8, drift=drift))
+    write_json(f"curve-{name}/options.json", dict(options, beta1=0.9, beta2=0.999, eps=1e-8, drift=drift,
+                                                      adapter_drift=adapter_drift))
     write_json(f"curve-{name}/updates.json", [
         dict(step=i + 1, examples=u, tokens=n, loss=e["loss"], norm=e["grad_norm"], lr=e["learning_rate"])
         for i, (u, n, e) in enumerate(zip(updates, tokens, log))])
