@@ -99,7 +99,7 @@ var bare = strings.NewReplacer(",", "", "−", "-", "$", "", "€", "", "£", ""
 // plain reads s[lo:hi], a match of numeral, without currency and separators.
 func plain(s string, lo, hi int) *big.Rat {
 	text := bare.Replace(s[lo:hi])
-	if lo > 0 && wordByte(s[lo-1]) && strings.ContainsAny(s[lo:lo+1], "-+\xe2") {
+	if lo > 0 && wordByte(s[lo-1]) && (s[lo] == '-' || s[lo] == '+' || strings.HasPrefix(s[lo:], "−")) {
 		text = strings.TrimLeft(text, "-+") // 10-5
 	}
 	r, ok := new(big.Rat).SetString(text)
