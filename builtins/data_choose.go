@@ -1,0 +1,269 @@
+package builtins
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"go.starlark.net/starlark"
+
+	"starbook/runtime"
+)
+
+// splitPart is one part of data.split; the script sees them together.
+type splitPart struct {
+	Data      Handle    `arg:"data" kind:"dataset"`
+	Fractions []float64 `arg:"fractions"`
+	Seed      int64     `arg:"seed"`
+	By        string    `arg:"by"`
+	Part      int       `arg:"part"`
+}
+
+type splitArgs struct {
+	Data     Handle         `arg:"data" kind:"dataset" doc:"rows"`
+	Fraction starlark.Value `arg:"fraction" doc:"share of the second part; or a list of shares that add up to 1, one for each part"`
+	Seed     int64          `arg:"seed=1" doc:"of the draw"`
+	By       string         `arg:"by=parent" doc:"rows with the same value stay together; a row without it counts by its id; \"\": each row alone"`
+}
+
+func dataSplit() Func {
+	part := step("data.split", 1, runtime.None, "", splitRows)
+	return plain("data.split", "Splits a dataset into parts, returned as a tuple.\n"+
+		"Rows derived from one item (the same parent) stay together, so that nothing held out was trained on.",
+		func(_ context.Context, c *Call, a splitArgs) (starlark.Value, error) {
+			fractions, err := shares(a.Fraction)
+			if err != nil {
+				return nil, err
+			}
+			list := starlark.NewList(nil)
+			for _, f := range fractions {
+				if err := list.Append(starlark.Float(f)); err != nil {
+					return nil, err
+				}
+			}
+			var parts starlark.Tuple
+			for i := range fractions {
+				v, err := part.call(c.Host, c.Thread, starlark.Tuple{
+					a.Data, list, starlark.MakeInt64(a.Seed), starlark.String(a.By), starlark.MakeInt(i),
+				}, nil)
+				if err != nil {
+					return nil, err
+				}
+				parts = append(parts, v)
+			}
+			return parts, nil
+		})
+}
+
+func shares(v starlark.Value) ([]float64, error) {
+	if f, ok := starlark.AsFloat(v); ok {
+		if !(f > 0 && f < 1) {
+			return nil, fmt.Errorf("fraction: %v is not between 0 and 1", v)
+		}
+		return []float64{1 - f, f}, nil
+	}
+	seq, ok := v.(starlark.Sequence)
+	if !ok || seq.Len() < 2 {
+		return nil, errors.New("fraction: want a number, or a list of at least two")
+	}
+	var out []float64
+	sum := 0.0
+	for x := range starlark.Elements(seq) {
+		f, ok := starlark.AsFloat(x)
+		if !ok || !(f > 0 && f < 1) {
+			return nil, fmt.Errorf("fraction: %v is not a number between 0 and 1", x)
+		}
+		out = append(out, f)
+		sum += f
+	}
+	if math.Abs(sum-1) > 1e-9 {
+		return nil, fmt.Errorf("fraction: the shares add up to %g, not to 1", sum)
+	}
+	return out, nil
+}
+
+// splitRows deals groups of rows, in an order drawn by lot, to the parts.
+func splitRows(_ context.Context, _ *Host, s *runtime.Step, a splitPart) (runtime.Artifact, error) {
+	rows, err := ReadRows(s.Store(), a.Data)
+	if err != nil {
+		return runtime.Artifact{}, err
+	}
+	group := make([]string, len(rows))
+	size := map[string]int{}
+	for i, r := range rows {
+		group[i] = groupOf(r, a.By, i)
+		size[group[i]]++
+	}
+	order := sortedKeys(size)
+	slices.SortStableFunc(order, func(x, y string) int { return cmp.Compare(lot(a.Seed, x), lot(a.Seed, y)) })
+	part, share, at, dealt := map[string]int{}, a.Fractions[0], 0, 0
+	for _, g := range order {
+		for at+1 < len(a.Fractions) && float64(dealt)+0.5 > share*float64(len(rows)) {
+			at++
+			share += a.Fractions[at]
+		}
+		part[g] = at
+		dealt += size[g]
+	}
+	keep := make([]bool, len(rows))
+	for i := range rows {
+		keep[i] = part[group[i]] == a.Part
+	}
+	if count(keep) == 0 {
+		return runtime.Artifact{}, fmt.Errorf("part %d of %d is empty: %s in %s are too few", a.Part+1, len(a.Fractions),
+			plural(len(rows), "rows"), plural(len(order), "groups"))
+	}
+	return WriteRows(s, where(rows, keep), nil)
+}
+
+func groupOf(r Row, by string, i int) string {
+	if by == "" {
+		return fmt.Sprint("row ", i)
+	}
+	if v, ok := textOf(r, by); ok && v != "" {
+		return v
+	}
+	return rowID(r)
+}
+
+type sampleArgs struct {
+	Data Handle `arg:"data" kind:"dataset" doc:"rows"`
+	N    int    `arg:"n" doc:"how many"`
+	Seed int64  `arg:"seed=1" doc:"of the draw"`
+}
+
+func (a *sampleArgs) check() error { return atLeastOne(a.N) }
+
+func atLeastOne(n int) error {
+	if n < 1 {
+		return fmt.Errorf("n: got %d, want at least 1", n)
+	}
+	return nil
+}
+
+func dataSample() Func {
+	return step("data.sample", 1, runtime.None, "Draws n rows, without putting any back. They keep their order.",
+		func(_ context.Context, _ *Host, s *runtime.Step, a sampleArgs) (runtime.Artifact, error) {
+			rows, err := ReadRows(s.Store(), a.Data)
+			if err != nil {
+				return runtime.Artifact{}, err
+			}
+			if a.N > len(rows) {
+				return runtime.Artifact{}, fmt.Errorf("n: wants %d of %s", a.N, plural(len(rows), "rows"))
+			}
+			order := make([]int, len(rows))
+			for i := range order {
+				order[i] = i
+			}
+			slices.SortFunc(order, func(x, y int) int {
+				return cmp.Or(cmp.Compare(lot(a.Seed, fmt.Sprint(x)), lot(a.Seed, fmt.Sprint(y))), cmp.Compare(x, y))
+			})
+			keep := make([]bool, len(rows))
+			for _, i := range order[:a.N] {
+				keep[i] = true
+			}
+			return WriteRows(s, where(rows, keep), nil)
+		})
+}
+
+type headArgs struct {
+	Data Handle `arg:"data" kind:"dataset" doc:"rows"`
+	N    int    `arg:"n" doc:"how many at most"`
+}
+
+func (a *headArgs) check() error { return atLeastOne(a.N) }
+
+func dataHead() Func {
+	return step("data.head", 1, runtime.None, "Keeps the first n rows.",
+		func(_ context.Context, _ *Host, s *runtime.Step, a headArgs) (runtime.Artifact, error) {
+			rows, err := ReadRows(s.Store(), a.Data)
+			if err != nil {
+				return runtime.Artifact{}, err
+			}
+			return WriteRows(s, rows[:min(a.N, len(rows))], nil)
+		})
+}
+
+type sortArgs struct {
+	Data       Handle `arg:"data" kind:"dataset" doc:"rows"`
+	By         string `arg:"by" doc:"field to sort by: numbers or texts"`
+	Descending bool   `arg:"descending=false" doc:"largest first"`
+}
+
+func dataSort() Func {
+	return step("data.sort", 1, runtime.None, "Sorts by a field. Rows with equal values keep their order.",
+		func(_ context.Context, _ *Host, s *runtime.Step, a sortArgs) (runtime.Artifact, error) {
+			rows, err := sorted(s, a)
+			if err != nil {
+				return runtime.Artifact{}, err
+			}
+			return WriteRows(s, rows, nil)
+		})
+}
+
+type topArgs struct {
+	Data       Handle `arg:"data" kind:"dataset" doc:"rows"`
+	N          int    `arg:"n" doc:"how many at most"`
+	By         string `arg:"by" doc:"field to choose by: numbers or texts"`
+	Descending bool   `arg:"descending=true" doc:"the largest; False: the smallest"`
+}
+
+func (a *topArgs) check() error { return atLeastOne(a.N) }
+
+func dataTop() Func {
+	return step("data.top", 1, runtime.None, "Keeps the n rows with the largest values of a field, largest first:\n"+
+		"data.top(guesses, 500, by = \"confidence\", descending = False) are the least confident.",
+		func(_ context.Context, _ *Host, s *runtime.Step, a topArgs) (runtime.Artifact, error) {
+			rows, err := sorted(s, sortArgs{a.Data, a.By, a.Descending})
+			if err != nil {
+				return runtime.Artifact{}, err
+			}
+			return WriteRows(s, rows[:min(a.N, len(rows))], nil)
+		})
+}
+
+func sorted(s *runtime.Step, a sortArgs) ([]Row, error) {
+	rows, err := ReadRows(s.Store(), a.Data)
+	if err != nil {
+		return nil, err
+	}
+	type keyed struct {
+		row    Row
+		number float64
+		text   string
+	}
+	keys := make([]keyed, len(rows))
+	numbers := 0
+	for i, r := range rows {
+		keys[i].row = r
+		switch v := r[a.By].(type) {
+		case json.Number:
+			numbers++
+			if keys[i].number, err = v.Float64(); err != nil {
+				return nil, fmt.Errorf("row %d: %s: %w", i+1, a.By, err)
+			}
+		case string:
+			keys[i].text = v
+		default:
+			return nil, fmt.Errorf("row %d: %s is neither a number nor a text%s", i+1, a.By, didYouMean(a.By, sortedKeys(r)))
+		}
+	}
+	if numbers != 0 && numbers != len(rows) {
+		return nil, fmt.Errorf("%s is a number in some rows and a text in others", a.By)
+	}
+	slices.SortStableFunc(keys, func(x, y keyed) int {
+		c := cmp.Or(cmp.Compare(x.number, y.number), cmp.Compare(x.text, y.text))
+		if a.Descending {
+			return -c
+		}
+		return c
+	})
+	for i, k := range keys {
+		rows[i] = k.row
+	}
+	return rows, nil
+}

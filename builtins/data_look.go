@@ -1,0 +1,238 @@
+package builtins
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode"
+
+	"go.starlark.net/starlark"
+
+	"starbook/runtime"
+	"starbook/runtime/event"
+)
+
+type validateArgs struct {
+	Data   Handle   `arg:"data" kind:"dataset" doc:"rows"`
+	Fields []string `arg:"fields=[\"prompt\",\"completion\"]" doc:"each must be there, as text that is not blank"`
+	Drop   bool     `arg:"drop=false" doc:"leave bad rows out; otherwise one is an error"`
+}
+
+func dataValidate() Func {
+	return step("data.validate", 1, runtime.None, "Checks that every row has its fields, as clean text.\n"+
+		"Reasons: missing, not_text, empty, bad_text (U+FFFD or control characters: the file was read in a wrong encoding).",
+		func(_ context.Context, _ *Host, s *runtime.Step, a validateArgs) (runtime.Artifact, error) {
+			rows, err := ReadRows(s.Store(), a.Data)
+			if err != nil {
+				return runtime.Artifact{}, err
+			}
+			keep, dropped := make([]bool, len(rows)), map[string]int{}
+			for i, r := range rows {
+				field, code := invalid(r, a.Fields)
+				if code != "" && !a.Drop {
+					return runtime.Artifact{}, fmt.Errorf("row %d: %s: %s: mend it, or drop = True", i+1, field, code)
+				}
+				if keep[i] = code == ""; code != "" {
+					dropped[code]++
+				}
+			}
+			return WriteRows(s, where(rows, keep), Facts{"dropped": dropped})
+		})
+}
+
+// invalid returns the first field that is not clean text, and why.
+func invalid(r Row, fields []string) (field, code string) {
+	for _, f := range fields {
+		v, has := r[f]
+		s, isText := v.(string)
+		switch {
+		case !has:
+			return f, "missing"
+		case !isText:
+			return f, "not_text"
+		case strings.TrimSpace(s) == "":
+			return f, "empty"
+		case !clean(s):
+			return f, "bad_text"
+		}
+	}
+	return "", ""
+}
+
+func clean(s string) bool {
+	return !strings.ContainsFunc(s, func(c rune) bool {
+		return c == '\uFFFD' || unicode.IsControl(c) && c != '\n' && c != '\t' && c != '\r'
+	})
+}
+
+type readArgs struct {
+	Data  Handle `arg:"data" kind:"dataset" doc:"rows"`
+	Limit int    `arg:"limit=1000" doc:"at most so many; 0: all"`
+}
+
+func dataRead() Func {
+	return plain("data.read", "Returns the first rows as a list of dicts, for the script itself to look at.",
+		func(_ context.Context, c *Call, a readArgs) (starlark.Value, error) {
+			rows, err := ReadRows(c.Run.Store, a.Data)
+			if err != nil {
+				return nil, err
+			}
+			if a.Limit > 0 {
+				rows = rows[:min(a.Limit, len(rows))]
+			}
+			out := make([]starlark.Value, len(rows))
+			for i, r := range rows {
+				if out[i], err = dictFromJSON(r); err != nil {
+					return nil, err
+				}
+			}
+			return starlark.NewList(out), nil
+		})
+}
+
+type countArgs struct {
+	Data Handle `arg:"data" kind:"dataset" doc:"rows"`
+	By   string `arg:"by" doc:"field"`
+}
+
+func dataCount() Func {
+	return plain("data.count", "Returns a dict: how many rows have each value of a field. Rows without it count under None.",
+		func(_ context.Context, c *Call, a countArgs) (starlark.Value, error) {
+			rows, err := ReadRows(c.Run.Store, a.Data)
+			if err != nil {
+				return nil, err
+			}
+			counts, values := map[string]int{}, map[string]any{}
+			for _, r := range rows {
+				k := string(encodeRow(r[a.By]))
+				counts[k]++
+				values[k] = r[a.By]
+			}
+			d := starlark.NewDict(len(counts))
+			for _, k := range sortedKeys(counts) {
+				v, err := fromJSON(values[k])
+				if err != nil {
+					return nil, err
+				}
+				if err := d.SetKey(v, starlark.MakeInt(counts[k])); err != nil {
+					return nil, fmt.Errorf("%s: %w", a.By, err)
+				}
+			}
+			return d, nil
+		})
+}
+
+type previewArgs struct {
+	Data  Handle `arg:"data" kind:"dataset" doc:"rows"`
+	N     int    `arg:"n=3" doc:"how many"`
+	Title string `arg:"title=" doc:"above the table"`
+}
+
+func (a *previewArgs) check() error { return atLeastOne(a.N) }
+
+// table is what a Table event carries.
+type table struct {
+	Title   string   `json:"title,omitempty"`
+	Columns []string `json:"columns"`
+	Rows    [][]any  `json:"rows"`
+}
+
+func dataPreview() Func {
+	return plain("data.preview", "Shows the first rows as a table in the report.",
+		func(_ context.Context, c *Call, a previewArgs) (starlark.Value, error) {
+			rows, err := ReadRows(c.Run.Store, a.Data)
+			if err != nil {
+				return nil, err
+			}
+			t := table{Title: a.Title, Columns: []string{}, Rows: [][]any{}}
+			if t.Title == "" {
+				t.Title = fmt.Sprintf("%s, %s", a.Data, plural(len(rows), "rows"))
+			}
+			rows = rows[:min(a.N, len(rows))]
+			columns := map[string]bool{}
+			for _, r := range rows {
+				for k := range r {
+					columns[k] = true
+				}
+			}
+			t.Columns = append(t.Columns, sortedKeys(columns)...)
+			for _, r := range rows {
+				cells := make([]any, len(t.Columns))
+				for i, k := range t.Columns {
+					cells[i] = r[k]
+				}
+				t.Rows = append(t.Rows, cells)
+			}
+			b, err := json.Marshal(t)
+			if err != nil {
+				return nil, err
+			}
+			c.Run.Emit(c.Thread, event.Event{Kind: event.Table, Name: t.Title, Data: b})
+			return starlark.None, nil
+		})
+}
+
+type writeArgs struct {
+	Data Handle `arg:"data" kind:"dataset" doc:"rows"`
+	Path string `arg:"path" doc:"a .jsonl file in the working directory"`
+}
+
+func (a *writeArgs) check() error {
+	if filepath.Ext(a.Path) != ".jsonl" || !filepath.IsLocal(a.Path) {
+		return fmt.Errorf("path: %s: want a .jsonl file in the working directory", a.Path)
+	}
+	return nil
+}
+
+func dataWrite() Func {
+	return plain("data.write", "Writes a dataset to a JSONL file, whole or not at all. An existing file is replaced.",
+		func(_ context.Context, c *Call, a writeArgs) (starlark.Value, error) {
+			b, err := c.Run.Store.Blobs.ReadAll(a.Data.Digest)
+			if err != nil {
+				return nil, err
+			}
+			root, err := c.Host.root()
+			if err != nil {
+				return nil, err
+			}
+			defer root.Close()
+			if err := writeFile(root, filepath.FromSlash(a.Path), b); err != nil {
+				return nil, fmt.Errorf("%s: %w", a.Path, err)
+			}
+			return starlark.None, nil
+		})
+}
+
+// writeFile replaces a file in one go. A file that has the bytes already is
+// left alone.
+func writeFile(root *os.Root, name string, b []byte) error {
+	if old, err := root.ReadFile(name); err == nil && bytes.Equal(old, b) {
+		return nil
+	}
+	if err := root.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+		return err
+	}
+	tmp := name + ".tmp"
+	f, err := root.Create(tmp)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = root.Rename(tmp, name)
+	}
+	if err != nil {
+		root.Remove(tmp) // best effort: the first error is the one to tell
+	}
+	return err
+}

@@ -1,0 +1,132 @@
+package builtins
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"go.starlark.net/starlark"
+
+	"starbook/runtime"
+)
+
+// Func is a built-in.
+type Func struct {
+	Name string // "lora.train"
+	Doc  string // a sentence, then what else there is to know
+	Args []Arg
+	Step bool // remembered by fingerprint; otherwise it runs every time
+
+	call func(*Host, *starlark.Thread, starlark.Tuple, []starlark.Tuple) (starlark.Value, error)
+}
+
+// checker is an args struct that can tell, before anything is spent, that its
+// values make no sense together. It may also normalise them.
+type checker interface{ check() error }
+
+// Call is what a built-in that is not a step may use.
+type Call struct {
+	Name   string
+	Host   *Host
+	Run    *runtime.Run
+	Thread *starlark.Thread
+}
+
+// plain makes a Func of fn, which runs on every call. A is its args struct.
+func plain[A any](name, doc string, fn func(context.Context, *Call, A) (starlark.Value, error)) Func {
+	spec := argsOf(reflect.TypeFor[A]())
+	return Func{Name: name, Doc: doc, Args: spec, call: func(h *Host, t *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		run, ctx, err := runtime.From(t)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		a, err := unpack[A](name, spec, args, kwargs)
+		if err != nil {
+			return nil, err
+		}
+		v, err := fn(ctx, &Call{Name: name, Host: h, Run: run, Thread: t}, a)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		return v, nil
+	}}
+}
+
+// step makes a Func whose result is remembered: work runs only if no step with
+// this name, version and arguments has been done. Raise version when work
+// means something else than before.
+func step[A any](name string, version int, needs runtime.Resource, doc string,
+	work func(context.Context, *Host, *runtime.Step, A) (runtime.Artifact, error),
+) Func {
+	spec := argsOf(reflect.TypeFor[A]())
+	return Func{Name: name, Doc: doc, Args: spec, Step: true, call: func(h *Host, t *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		run, ctx, err := runtime.From(t)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		a, err := unpack[A](name, spec, args, kwargs)
+		if err != nil {
+			return nil, err
+		}
+		v := reflect.ValueOf(&a).Elem()
+		if err := h.resolve(ctx, run.Store, spec, v); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		c := canon{syntax: run.Syntax}
+		canonical, err := c.args(spec, v)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		s := runtime.Spec{Name: name, Version: version, Args: canonical, Inputs: c.inputs, Needs: needs}
+		s.Cell, s.Line = run.Place(t)
+		art, err := run.Do(ctx, s, func(ctx context.Context, s *runtime.Step) (runtime.Artifact, error) {
+			return work(ctx, h, s, a)
+		})
+		if err != nil {
+			return nil, err
+		}
+		return h.Handle(art), nil
+	}}
+}
+
+// unpack reads a call into an args struct and checks it.
+func unpack[A any](name string, spec []Arg, args starlark.Tuple, kwargs []starlark.Tuple) (a A, err error) {
+	if err := bind(name, spec, reflect.ValueOf(&a).Elem(), args, kwargs); err != nil {
+		return a, err
+	}
+	if c, ok := any(&a).(checker); ok {
+		if err := c.check(); err != nil {
+			return a, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return a, nil
+}
+
+// value returns f as a script calls it.
+func (f Func) value(h *Host) *starlark.Builtin {
+	return starlark.NewBuiltin(f.Name, func(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		return f.call(h, t, args, kwargs)
+	})
+}
+
+// bind returns f as a method of recv, its first argument.
+func (f Func) bind(h *Host, recv starlark.Value) *starlark.Builtin {
+	b := starlark.NewBuiltin(f.Name, func(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		return f.call(h, t, append(starlark.Tuple{b.Receiver()}, args...), kwargs)
+	})
+	return b.BindReceiver(recv)
+}
+
+// method is the name without its module.
+func (f Func) method() string { return f.Name[strings.LastIndexByte(f.Name, '.')+1:] }
+
+// summary makes the summary of an artifact.
+func summary(facts any) json.RawMessage {
+	b, err := json.Marshal(facts)
+	if err != nil { // facts are numbers, strings and lists of ours
+		return json.RawMessage("{}")
+	}
+	return b
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	stdruntime "runtime"
+	"runtime/debug"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"starbook/gpu/cpu"
+)
+
+// finding is one line of what doctor found.
+type finding struct {
+	What   string `json:"what"`
+	Found  string `json:"found"`
+	Advice string `json:"advice,omitempty"` // what to do, if something should be done
+}
+
+func (a *app) doctorCmd() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "doctor", Short: "Say what this machine, this build and the store are like, and what to mend", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			found := a.examine()
+			if asJSON {
+				return writeJSON(cmd.OutOrStdout(), found)
+			}
+			return report(cmd.OutOrStdout(), found)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func report(w io.Writer, found []finding) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, f := range found {
+		fmt.Fprintf(t, "%s\t%s\n", f.What, f.Found)
+		if f.Advice != "" {
+			fmt.Fprintf(t, "\t→ %s\n", f.Advice)
+		}
+	}
+	return t.Flush()
+}
+
+func (a *app) examine() []finding {
+	found := []finding{
+		{What: "starbook", Found: revision() + ", " + stdruntime.Version() + " " + stdruntime.GOOS + "/" + stdruntime.GOARCH},
+		device(), cuda(), memory(), a.disk(), git(),
+	}
+	for _, key := range []string{"OPENAI_API_KEY", "ANTHROPIC_API_KEY"} {
+		f := finding{What: key, Found: "set"} // never the value
+		if os.Getenv(key) == "" {
+			f.Found = "not set (needed only to ask that teacher)"
+		}
+		found = append(found, f)
+	}
+	return append(found, a.health())
+}
+
+func device() finding {
+	d, err := cpu.New(cpu.Options{})
+	if err != nil {
+		return finding{"device", "none: " + err.Error(), "starbook needs a C compiler when it is built: install gcc or clang"}
+	}
+	defer d.Close()
+	return finding{What: "device", Found: d.Name()}
+}
+
+func cuda() finding {
+	f := finding{What: "cuda", Found: "this build has no CUDA device; training runs on the CPU"}
+	if out, err := exec.Command("nvidia-smi", "-L").Output(); err == nil {
+		f.Found += "; the driver sees " + strings.TrimSpace(strings.SplitN(string(out), "\n", 2)[0])
+	}
+	return f
+}
+
+func memory() finding {
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		return finding{What: "memory", Found: err.Error()}
+	}
+	unit := float64(info.Unit) / (1 << 30)
+	return finding{What: "memory", Found: fmt.Sprintf("%.1f GiB, %.1f GiB free", float64(info.Totalram)*unit, float64(info.Freeram)*unit)}
+}
+
+func (a *app) disk() finding {
+	dir := a.storeDir
+	if _, err := os.Stat(dir); err != nil {
+		dir = "."
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil {
+		return finding{What: "disk", Found: err.Error()}
+	}
+	free := float64(fs.Bavail) * float64(fs.Bsize) / (1 << 30)
+	f := finding{What: "disk", Found: fmt.Sprintf("%.1f GiB free where the store lies", free)}
+	if free < 1 {
+		f.Advice = "free some space, or put the store elsewhere with --store"
+	}
+	return f
+}
+
+func git() finding {
+	out, err := exec.Command("git", "rev-parse", "--short", "HEAD").Output()
+	if err != nil {
+		return finding{"git", "no repository here, so runs record no commit", "git init, to have code compared between runs"}
+	}
+	return finding{What: "git", Found: "at " + strings.TrimSpace(string(out))}
+}
+
+// health opens the store and asks SQLite whether the file is whole.
+func (a *app) health() finding {
+	if _, err := os.Stat(a.storeDir); err != nil {
+		return finding{What: "store", Found: "none yet at " + a.storeDir}
+	}
+	st, err := a.open(false)
+	if err != nil {
+		return finding{"store", err.Error(), "copy " + a.storeDir + " before you try anything on it"}
+	}
+	defer st.Close()
+	runs, err := st.Runs(0)
+	if err != nil {
+		return finding{What: "store", Found: err.Error()}
+	}
+	f := finding{What: "store", Found: fmt.Sprintf("%s, %d runs", a.storeDir, len(runs))}
+	if doubt, err := st.InDoubt(); err == nil && len(doubt) > 0 {
+		f.Advice = fmt.Sprintf("%d requests to a teacher were cut off before their answer came: possibly paid; they will be asked again", len(doubt))
+	}
+	return f
+}
+
+// revision says which source this binary was built from.
+func revision() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	rev, dirty := "", ""
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			rev = s.Value[:min(12, len(s.Value))]
+		case s.Key == "vcs.modified" && s.Value == "true":
+			dirty = "+changes"
+		}
+	}
+	if rev == "" {
+		return info.Main.Version
+	}
+	return rev + dirty
+}

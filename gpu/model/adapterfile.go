@@ -1,0 +1,239 @@
+package model
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"starbook/gpu"
+	"starbook/gpu/safetensors"
+)
+
+// The files of an adapter directory, as PEFT names them.
+const (
+	adapterConfig  = "adapter_config.json"
+	adapterWeights = "adapter_model.safetensors"
+)
+
+// Save writes adapter_config.json and adapter_model.safetensors, float32, into
+// the directory dir, which it makes if need be. base is what the configuration
+// names as the base model; it may be empty.
+func (a *Adapter) Save(dir, base string) error {
+	values, err := a.Params.Read()
+	if err != nil {
+		return err
+	}
+	return a.SaveValues(dir, base, values)
+}
+
+// SaveValues is Save for other values than the present ones, such as those
+// that Params.Read returned at the best evaluation.
+func (a *Adapter) SaveValues(dir, base string, values []float32) error {
+	if len(values) != a.Params.Len() {
+		return fmt.Errorf("model: save adapter: %d values for %d parameters", len(values), a.Params.Len())
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("model: %w", err)
+	}
+	tensors := make([]safetensors.Tensor, len(a.Params.Tensors))
+	for i, t := range a.Params.Tensors {
+		raw, err := safetensors.AppendF32(nil, "F32", values[t.From:t.From+t.Len()])
+		if err != nil {
+			return fmt.Errorf("model: %w", err)
+		}
+		tensors[i] = safetensors.Tensor{Name: t.Name, DType: "F32", Shape: t.Shape, Data: raw}
+	}
+	path := filepath.Join(dir, adapterWeights)
+	if err := safetensors.WriteFile(path, tensors, map[string]string{"format": "pt"}, nil); err != nil {
+		return fmt.Errorf("model: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, adapterConfig), a.LoRA.json(base), 0o644); err != nil {
+		return fmt.Errorf("model: %w", err)
+	}
+	return nil
+}
+
+// OpenAdapter reads an adapter directory that fits m, as PEFT or Save wrote
+// it. A setting that this engine does not implement is an error, and so is a
+// tensor too many, too few or of another shape.
+func OpenAdapter(m *Transformer, dir string) (*Adapter, error) {
+	raw, err := os.ReadFile(filepath.Join(dir, adapterConfig))
+	if err != nil {
+		return nil, fmt.Errorf("model: %w", err)
+	}
+	l, err := parseLoRA(raw, m.Config)
+	if err != nil {
+		return nil, fmt.Errorf("model: %s: %w", filepath.Join(dir, adapterConfig), err)
+	}
+	file, err := safetensors.Open(filepath.Join(dir, adapterWeights))
+	if err != nil {
+		return nil, fmt.Errorf("model: %w", err)
+	}
+	defer file.Close()
+	a, err := readAdapter(m.dev, m.Config, l, file)
+	if err != nil {
+		return nil, fmt.Errorf("model: %s: %w", dir, err)
+	}
+	return a, nil
+}
+
+func readAdapter(dev gpu.Device, cfg Config, l LoRA, src source) (*Adapter, error) {
+	a, _, err := layAdapter(dev, cfg, l)
+	if err != nil {
+		return nil, err
+	}
+	nothing := func(string) bool { return false }
+	if err := match(a.Params.Tensors, src, nothing); err != nil {
+		a.Close()
+		return nil, err
+	}
+	values := make([]float32, a.Params.Len())
+	for _, want := range a.Params.Tensors {
+		t, _ := src.Tensor(want.Name)
+		if err := t.ReadF32(values[want.From:want.From+want.Len()], 0); err != nil {
+			a.Close()
+			return nil, err
+		}
+	}
+	return a, a.Params.Write(values)
+}
+
+// json returns adapter_config.json with the keys that every PEFT since 0.11
+// knows: an old one dies of a key it does not know, a new one fills defaults.
+// Sorted, without a last newline, as PEFT writes it.
+func (l LoRA) json(base string) []byte {
+	var name *string
+	if base != "" {
+		name = &base
+	}
+	targets := slices.Sorted(slices.Values(l.Targets))
+	if l.allLinear() { // PEFT resolves it before it writes
+		targets = []string{"down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"}
+	}
+	return must(json.MarshalIndent(map[string]any{
+		"alpha_pattern":           struct{}{},
+		"auto_mapping":            nil,
+		"base_model_name_or_path": name,
+		"bias":                    "none",
+		"fan_in_fan_out":          false,
+		"inference_mode":          true,
+		"init_lora_weights":       true,
+		"layer_replication":       nil,
+		"layers_pattern":          nil,
+		"layers_to_transform":     nil,
+		"loftq_config":            struct{}{},
+		"lora_alpha":              l.Alpha,
+		"lora_dropout":            pythonFloat(l.Dropout),
+		"megatron_config":         nil,
+		"megatron_core":           "megatron.core",
+		"modules_to_save":         nil,
+		"peft_type":               "LORA",
+		"r":                       l.Rank,
+		"rank_pattern":            struct{}{},
+		"revision":                nil,
+		"target_modules":          targets,
+		"task_type":               "CAUSAL_LM",
+		"use_dora":                false,
+		"use_rslora":              l.RSLoRA,
+	}, "", "  "))
+}
+
+func (l LoRA) allLinear() bool { return len(l.Targets) == 1 && l.Targets[0] == "all-linear" }
+
+// pythonFloat writes 0 as 0.0.
+func pythonFloat(f float64) json.RawMessage {
+	s := strconv.FormatFloat(f, 'g', -1, 64)
+	if !strings.ContainsAny(s, ".e") {
+		s += ".0"
+	}
+	return json.RawMessage(s)
+}
+
+// harmless are the keys of adapter_config.json that change no result.
+var harmless = map[string]bool{
+	"auto_mapping": true, "base_model_name_or_path": true, "inference_mode": true,
+	"megatron_core": true, "peft_version": true, "qalora_group_size": true,
+	"revision": true, "runtime_config": true, "task_type": true,
+}
+
+// parseLoRA reads adapter_config.json for a model of shape cfg.
+func parseLoRA(raw []byte, cfg Config) (LoRA, error) {
+	var keys map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &keys); err != nil {
+		return LoRA{}, err
+	}
+	l := LoRA{Rank: 8, Alpha: 8, Targets: []string{"q_proj", "v_proj"}} // PEFT's defaults
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		value := keys[key]
+		var err error
+		switch key {
+		case "r":
+			err = json.Unmarshal(value, &l.Rank)
+		case "lora_alpha":
+			err = json.Unmarshal(value, &l.Alpha)
+		case "lora_dropout":
+			err = json.Unmarshal(value, &l.Dropout)
+		case "use_rslora":
+			err = json.Unmarshal(value, &l.RSLoRA)
+		case "target_modules":
+			err = l.setTargets(value, cfg)
+		case "peft_type":
+			err = only(value, `"LORA"`)
+		case "bias":
+			err = only(value, `"none"`)
+		case "init_lora_weights":
+			// pissa, olora, loftq and the like also change the base's weights.
+			err = only(value, "true", "false", `"gaussian"`, "null")
+		default:
+			if !harmless[key] {
+				err = only(value, "null", "false", "{}", "[]", `""`)
+			}
+		}
+		if err != nil {
+			return LoRA{}, fmt.Errorf("%s: %w", key, err)
+		}
+	}
+	return l, nil
+}
+
+// only returns an error unless value is one of the accepted texts.
+func only(value json.RawMessage, accepted ...string) error {
+	if slices.Contains(accepted, string(value)) {
+		return nil
+	}
+	return fmt.Errorf("%s is not implemented here: merge the adapter with PEFT and open the merged model", value)
+}
+
+// setTargets reads a list of names, "all-linear", or an expression that must
+// match a whole module name.
+func (l *LoRA) setTargets(value json.RawMessage, cfg Config) error {
+	var pattern string
+	if json.Unmarshal(value, &pattern) != nil {
+		return json.Unmarshal(value, &l.Targets)
+	}
+	if l.Targets = []string{pattern}; pattern == "all-linear" || pattern == "" {
+		return nil
+	}
+	expr, err := regexp.Compile("^(?:" + pattern + ")$")
+	if err != nil {
+		return err
+	}
+	all := LoRA{Rank: 1, Alpha: 1, Targets: []string{"all-linear"}}
+	modules, err := all.modules(cfg)
+	if err != nil {
+		return err
+	}
+	l.Targets = nil
+	for _, m := range append(modules, module{name: "lm_head"}) {
+		if expr.MatchString(m.name) {
+			l.Targets = append(l.Targets, m.name)
+		}
+	}
+	return nil
+}

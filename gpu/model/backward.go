@@ -1,0 +1,61 @@
+package model
+
+import "starbook/gpu"
+
+// backward takes the gradient of the last norm's output, in p.dnorm, down to
+// the lowest layer that is trained. Only what is trained gets a gradient.
+func (p *Pass) backward(ids []int32, s gpu.Seqs) {
+	c, d := p.m.Config, p.m.dev
+	if p.lowest == len(p.layers) && !p.full {
+		return
+	}
+	d.Zero(p.dx)
+	d.RMSNormBack(p.dx, p.gradient(p.m.norm), p.dnorm, p.last, p.m.norm.w, p.inv, c.Hidden)
+	for l := len(p.layers) - 1; l >= p.lowest; l-- {
+		p.feedForwardBack(l)
+		p.attentionBack(l, s)
+	}
+	if p.full {
+		d.EmbedBack(p.m.embed.dw, p.dx, ids, c.Hidden)
+	}
+}
+
+// feedForwardBack turns dx from the gradient of the residual stream behind
+// block l into that of mid.
+func (p *Pass) feedForwardBack(l int) {
+	c, d, w, a := p.m.Config, p.m.dev, &p.m.layers[l], &p.layers[l]
+	down, gateUp := p.at(l, siteDown), p.at(l, siteGateUp)
+	if p.reads(down) {
+		d.SwiGLU(p.act, a.gate, a.up)
+	}
+	p.back(down, p.n, p.act, p.dact, 0, p.dx)
+	d.SwiGLUBack(a.gate, a.up, p.dact, a.gate, a.up)
+	if p.reads(gateUp) {
+		d.RMSNorm(p.norm, a.inv2, a.mid, gpu.Buf{}, w.norm2.w, c.Hidden, float32(c.NormEps))
+	}
+	p.back(gateUp, p.n, p.norm, p.dnorm, 0, a.gate, a.up)
+	d.RMSNormBack(p.dx, p.gradient(w.norm2), p.dnorm, a.mid, w.norm2.w, a.inv2, c.Hidden)
+}
+
+// attentionBack turns dx from the gradient of mid into that of x, which
+// nobody asks for below the lowest trained layer.
+func (p *Pass) attentionBack(l int, s gpu.Seqs) {
+	c, d, w, a := p.m.Config, p.m.dev, &p.m.layers[l], &p.layers[l]
+	p.back(p.at(l, siteO), p.n, a.att, p.datt, 0, p.dx)
+	d.AttentionBack(p.dq, p.dk, p.dv, p.datt, a.att, a.lse, a.q, a.k, a.v, s)
+	d.RoPE(p.dq, p.m.cos, p.m.sin, p.pos, c.Heads, c.HeadDim, true)
+	d.RoPE(p.dk, p.m.cos, p.m.sin, p.pos, c.KVHeads, c.HeadDim, true)
+	qkv := p.at(l, siteQKV)
+	if p.reads(qkv) {
+		d.RMSNorm(p.norm, a.inv1, a.x, gpu.Buf{}, w.norm1.w, c.Hidden, float32(c.NormEps))
+	}
+	if l == p.lowest && !p.full {
+		p.back(qkv, p.n, p.norm, gpu.Buf{}, 0, p.dq, p.dk, p.dv)
+		return
+	}
+	p.back(qkv, p.n, p.norm, p.dnorm, 0, p.dq, p.dk, p.dv)
+	d.RMSNormBack(p.dx, p.gradient(w.norm1), p.dnorm, a.x, w.norm1.w, a.inv1, c.Hidden)
+}
+
+// reads reports whether a fan's input must be there for its backward pass.
+func (p *Pass) reads(f fan) bool { return p.full || f.br != nil }

@@ -1,0 +1,71 @@
+package model
+
+import "fmt"
+
+// Batch is a packed micro-batch of N tokens: sequences one after the other,
+// without padding. No sequence sees another, and positions start at 0 in each.
+type Batch struct {
+	IDs     []int32 // (N)
+	Starts  []int32 // first row of each sequence, then N
+	Targets []int32 // (N) the token to be predicted after each row; negative: none
+}
+
+// Reset empties b and keeps its memory.
+func (b *Batch) Reset() {
+	b.IDs, b.Targets = b.IDs[:0], b.Targets[:0]
+	b.Starts = append(b.Starts[:0], 0)
+}
+
+// Append adds a sequence. targets has the length of ids, or is nil for none.
+func (b *Batch) Append(ids, targets []int32) {
+	if len(b.Starts) == 0 {
+		b.Starts = append(b.Starts, 0)
+	}
+	b.IDs = append(b.IDs, ids...)
+	if targets == nil {
+		for range ids {
+			b.Targets = append(b.Targets, -1)
+		}
+	}
+	b.Targets = append(b.Targets, targets...)
+	b.Starts = append(b.Starts, int32(len(b.IDs)))
+}
+
+// Rows returns N.
+func (b *Batch) Rows() int { return len(b.IDs) }
+
+// Sequences returns the number of sequences.
+func (b *Batch) Sequences() int { return max(len(b.Starts)-1, 0) }
+
+// check returns an error if running b would read outside of a table.
+func (b *Batch) check(cfg Config, rows int) error {
+	n := len(b.IDs)
+	switch {
+	case n == 0:
+		return fmt.Errorf("model: the batch is empty")
+	case n > rows:
+		return fmt.Errorf("model: the batch has %d rows, and the pass was made for %d", n, rows)
+	case len(b.Targets) != n:
+		return fmt.Errorf("model: the batch has %d rows and %d targets", n, len(b.Targets))
+	case len(b.Starts) < 2 || b.Starts[0] != 0 || int(b.Starts[len(b.Starts)-1]) != n:
+		return fmt.Errorf("model: the batch's sequences do not cover its %d rows", n)
+	}
+	for i, id := range b.IDs {
+		if id < 0 || int(id) >= cfg.Vocab {
+			return fmt.Errorf("model: token %d of the batch is %d: the vocabulary has %d", i, id, cfg.Vocab)
+		}
+		if int(b.Targets[i]) >= cfg.Vocab {
+			return fmt.Errorf("model: target %d of the batch is %d: the vocabulary has %d", i, b.Targets[i], cfg.Vocab)
+		}
+	}
+	for s := range b.Sequences() {
+		length := int(b.Starts[s+1] - b.Starts[s])
+		if length <= 0 {
+			return fmt.Errorf("model: sequence %d of the batch is empty", s)
+		}
+		if err := cfg.positionsFit(length); err != nil {
+			return err
+		}
+	}
+	return nil
+}

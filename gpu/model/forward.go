@@ -1,0 +1,72 @@
+package model
+
+import "starbook/gpu"
+
+// begin readies the pass for a batch.
+func (p *Pass) begin(b *Batch) error {
+	if err := b.check(p.m.Config, p.rows); err != nil {
+		return err
+	}
+	p.pos = p.pos[:0]
+	for s := range b.Sequences() {
+		for i := range b.Starts[s+1] - b.Starts[s] {
+			p.pos = append(p.pos, i)
+		}
+	}
+	p.fit(len(b.IDs))
+	return nil
+}
+
+// forward runs all layers. The normed output of the last is left in p.norm.
+func (p *Pass) forward(ids []int32, s gpu.Seqs) {
+	c, d := p.m.Config, p.m.dev
+	d.Embed(p.layers[0].x, p.m.embed.w, ids, c.Hidden)
+	var before gpu.Buf // what the next norm adds to the residual stream first
+	for l := range p.layers {
+		out := p.last
+		if l+1 < len(p.layers) {
+			out = p.layers[l+1].x
+		}
+		p.layer(l, before, out, s)
+		before = p.layers[l].mid
+	}
+	d.RMSNorm(p.norm, p.inv, p.last, before, p.m.norm.w, c.Hidden, float32(c.NormEps))
+}
+
+// layer runs block l. The residual stream behind it is out + mid: the norm
+// that follows adds them up, as the first norm here adds before to x.
+func (p *Pass) layer(l int, before, out gpu.Buf, s gpu.Seqs) {
+	c, d, w, a := p.m.Config, p.m.dev, &p.m.layers[l], &p.layers[l]
+	eps := float32(c.NormEps)
+	d.RMSNorm(p.norm, a.inv1, a.x, before, w.norm1.w, c.Hidden, eps)
+	p.project(p.at(l, siteQKV), p.n, p.norm, a.q, a.k, a.v)
+	d.RoPE(a.q, p.m.cos, p.m.sin, p.pos, c.Heads, c.HeadDim, false)
+	d.RoPE(a.k, p.m.cos, p.m.sin, p.pos, c.KVHeads, c.HeadDim, false)
+	p.attend(l, s)
+	p.project(p.at(l, siteO), p.n, a.att, a.mid)
+	d.RMSNorm(p.norm, a.inv2, a.mid, a.x, w.norm2.w, c.Hidden, eps)
+	p.project(p.at(l, siteGateUp), p.n, p.norm, a.gate, a.up)
+	d.SwiGLU(p.act, a.gate, a.up)
+	p.project(p.at(l, siteDown), p.n, p.act, out)
+}
+
+// attend mixes the rows of each sequence: among themselves, or with those that
+// a cache holds.
+func (p *Pass) attend(l int, s gpu.Seqs) {
+	d, a := p.m.dev, &p.layers[l]
+	if p.cache != nil {
+		p.cache.write(d, l, a.k, a.v, p.slots, p.pos)
+	}
+	if p.decoding {
+		d.AttentionCached(a.att, a.q, p.cache.keys[l], p.cache.values[l], gpu.Cached{
+			Slot: p.slots, Len: p.lens, Context: p.cache.context,
+			Heads: s.Heads, KVHeads: s.KVHeads, Dim: s.Dim, Scale: s.Scale,
+		})
+		return
+	}
+	d.Attention(a.att, a.lse, a.q, a.k, a.v, s)
+}
+
+func (c Config) seqs(starts []int32) gpu.Seqs {
+	return gpu.Seqs{Starts: starts, Heads: c.Heads, KVHeads: c.KVHeads, Dim: c.HeadDim, Scale: c.scoreScale()}
+}

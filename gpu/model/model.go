@@ -1,0 +1,222 @@
+package model
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"starbook/gpu"
+	"starbook/gpu/safetensors"
+)
+
+// Transformer is the weights of a Llama on a device. They are frozen until
+// Unfreeze. It is used by one goroutine at a time, as its device is.
+type Transformer struct {
+	Config Config
+
+	dev     gpu.Device
+	weights []*weight // in the order of torch's named_parameters
+	embed   *weight   // (V, D)
+	layers  []layer
+	norm    *weight // (D)
+	head    *weight // (V, D); the same as embed if tied
+	params  *Params // nil while frozen
+
+	files     *safetensors.Set // what frozen weights are mapped from, or nil
+	cos, sin  gpu.Buf          // (positions, E/2)
+	positions int
+}
+
+// layer is one block: attention and feed-forward, each after a norm.
+type layer struct {
+	norm1 *weight // (D), before attention
+	norm2 *weight // (D), before the feed-forward block
+	proj  [projections]*weight
+}
+
+// weight is one named tensor and, if it is trained, its gradient.
+type weight struct {
+	name    string
+	out, in int // (out, in); a vector has out 1
+	vector  bool
+	w       gpu.Buf
+	dw      gpu.Buf // zero while frozen
+}
+
+func (w *weight) shape() []int {
+	if w.vector {
+		return []int{w.in}
+	}
+	return []int{w.out, w.in}
+}
+
+func (w *weight) len() int { return w.out * w.in }
+
+// The projections of a layer, in the order of torch's named_modules.
+const (
+	projQ = iota
+	projK
+	projV
+	projO
+	projGate
+	projUp
+	projDown
+	projections
+)
+
+var projNames = [projections]string{
+	"self_attn.q_proj",
+	"self_attn.k_proj",
+	"self_attn.v_proj",
+	"self_attn.o_proj",
+	"mlp.gate_proj",
+	"mlp.up_proj",
+	"mlp.down_proj",
+}
+
+// projDims returns the outputs and inputs of a projection.
+func (c Config) projDims(p int) (out, in int) {
+	switch p {
+	case projQ:
+		return c.Heads * c.HeadDim, c.Hidden
+	case projK, projV:
+		return c.KVHeads * c.HeadDim, c.Hidden
+	case projO:
+		return c.Hidden, c.Heads * c.HeadDim
+	case projDown:
+		return c.Hidden, c.FeedForward
+	}
+	return c.FeedForward, c.Hidden // gate, up
+}
+
+func layerName(l int, rest string) string { return fmt.Sprintf("model.layers.%d.%s", l, rest) }
+
+// lay returns a Transformer whose weights have names and shapes but no memory.
+func lay(dev gpu.Device, cfg Config) *Transformer {
+	m := &Transformer{Config: cfg, dev: dev, layers: make([]layer, cfg.Layers)}
+	matrix := func(name string, out, in int) *weight {
+		w := &weight{name: name, out: out, in: in}
+		m.weights = append(m.weights, w)
+		return w
+	}
+	vector := func(name string) *weight {
+		w := matrix(name, 1, cfg.Hidden)
+		w.vector = true
+		return w
+	}
+	m.embed = matrix("model.embed_tokens.weight", cfg.Vocab, cfg.Hidden)
+	for l := range m.layers {
+		for p := range m.layers[l].proj {
+			out, in := cfg.projDims(p)
+			m.layers[l].proj[p] = matrix(layerName(l, projNames[p]+".weight"), out, in)
+		}
+		m.layers[l].norm1 = vector(layerName(l, "input_layernorm.weight"))
+		m.layers[l].norm2 = vector(layerName(l, "post_attention_layernorm.weight"))
+	}
+	m.norm = vector("model.norm.weight")
+	m.head = m.embed
+	if !cfg.Tied {
+		m.head = matrix("lm_head.weight", cfg.Vocab, cfg.Hidden)
+	}
+	return m
+}
+
+// New returns a Transformer with random weights: matrices from a normal
+// distribution of deviation 0.02, norms one. Equal seeds give equal weights.
+func New(dev gpu.Device, cfg Config, seed uint64) (*Transformer, error) {
+	if err := cfg.Check(); err != nil {
+		return nil, fmt.Errorf("model: %w", err)
+	}
+	m := lay(dev, cfg)
+	for i, w := range m.weights {
+		random := rand.New(rand.NewPCG(seed, uint64(i)))
+		values := make([]float32, w.len())
+		for j := range values {
+			if w.vector {
+				values[j] = 1
+			} else {
+				values[j] = float32(0.02 * random.NormFloat64())
+			}
+		}
+		w.w = dev.Alloc(gpu.F32, len(values))
+		dev.Upload(w.w, values)
+	}
+	if err := dev.Sync(); err != nil {
+		return nil, fmt.Errorf("model: %w", err)
+	}
+	return m, nil
+}
+
+// Device returns the device that m lives on.
+func (m *Transformer) Device() gpu.Device { return m.dev }
+
+// Size returns the number of weights; a tied table counts once.
+func (m *Transformer) Size() int {
+	n := 0
+	for _, w := range m.weights {
+		n += w.len()
+	}
+	return n
+}
+
+// Unfreeze moves all weights into one flat float32 buffer with gradients, so
+// that full training can begin, and returns it. Passes made before are void.
+func (m *Transformer) Unfreeze() (*Params, error) {
+	if m.params != nil {
+		return m.params, nil
+	}
+	p := newParams(m.dev, m.weights)
+	for i, w := range p.order {
+		from, to := p.Tensors[i].From, p.Tensors[i].From+w.len()
+		m.dev.Copy(p.W.Slice(from, to), w.w)
+		if err := m.dev.Sync(); err != nil {
+			return nil, fmt.Errorf("model: unfreeze %s: %w", w.name, err)
+		}
+		m.dev.Free(w.w)
+		w.w, w.dw = p.W.Slice(from, to), p.G.Slice(from, to)
+	}
+	m.params = p
+	return p, m.closeFiles()
+}
+
+// Params returns what Unfreeze returned, or nil while m is frozen.
+func (m *Transformer) Params() *Params { return m.params }
+
+// Close gives the memory of the weights back and closes their files.
+func (m *Transformer) Close() error {
+	if m.params != nil {
+		m.params.free()
+	} else {
+		for _, w := range m.weights {
+			m.dev.Free(w.w)
+		}
+	}
+	m.dev.Free(m.cos)
+	m.dev.Free(m.sin)
+	m.weights, m.params = nil, nil
+	return m.closeFiles()
+}
+
+func (m *Transformer) closeFiles() error {
+	if m.files == nil {
+		return nil
+	}
+	err := m.files.Close()
+	m.files = nil
+	return err
+}
+
+// angles makes sure that the rotary tables cover positions 0 to n-1.
+func (m *Transformer) angles(n int) {
+	if n <= m.positions {
+		return
+	}
+	if m.positions > 0 {
+		m.dev.Free(m.cos)
+		m.dev.Free(m.sin)
+	}
+	cos, sin := m.Config.Rope.table(n, m.Config.HeadDim)
+	m.cos, m.sin = m.dev.Alloc(gpu.F32, len(cos)), m.dev.Alloc(gpu.F32, len(sin))
+	m.dev.Upload(m.cos, cos)
+	m.dev.Upload(m.sin, sin)
+	m.positions = n
+}

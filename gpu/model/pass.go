@@ -1,0 +1,221 @@
+package model
+
+import (
+	"fmt"
+	"math"
+
+	"starbook/gpu"
+)
+
+// Pass is a Transformer, an adapter or none, and the activations of one
+// micro-batch. All activations lie in one arena that is allocated once, for a
+// number of rows that no batch may exceed.
+//
+// What is cheap to compute again is not kept for the backward pass: the
+// outputs of norms and of SwiGLU.
+type Pass struct {
+	m      *Transformer
+	a      *Adapter // nil: none
+	train  bool
+	full   bool // every weight gets a gradient, not only the adapter
+	lowest int  // the lowest layer that is trained
+	rows   int  // the most rows of a batch
+
+	n       int     // rows of the present batch
+	pos     []int32 // (N) position in its own sequence
+	picked  []int32 // rows with a target
+	targets []int32 // of the picked rows
+	nll     []float32
+	picknll []float32
+	key     uint64  // of dropout in this batch
+	drop    float32 // probability; 0 except while training
+
+	cache    *cache // of generation, or nil
+	slots    []int32
+	lens     []int32
+	decoding bool
+
+	arena gpu.Buf
+	taken int
+	activations
+}
+
+// activations are views of the arena, laid anew for each batch's N.
+type activations struct {
+	layers []layerActivations
+	last   gpu.Buf // (N, D) residual stream behind the last layer
+	inv    gpu.Buf // (N) of the last norm
+	norm   gpu.Buf // (N, D) output of whichever norm ran last
+	act    gpu.Buf // (N, F) output of SwiGLU
+	chunk  gpu.Buf // (C, D) the rows of norm that logits are computed for
+	thead  gpu.Buf // (C, ranks) chunk·Aᵀ
+	logits gpu.Buf // (C, V), then their gradient
+	losses gpu.Buf // (N), the first ones of as many as are picked
+	xdrop  gpu.Buf // (N, max(D, H·E, F)) input after dropout
+
+	dx     gpu.Buf // (N, D) of the residual stream
+	dnorm  gpu.Buf // (N, D)
+	datt   gpu.Buf // (N, H·E)
+	dq     gpu.Buf // (N, H·E)
+	dk, dv gpu.Buf // (N, K·E)
+	dact   gpu.Buf // (N, F)
+	dchunk gpu.Buf // (C, D)
+	dt     gpu.Buf // (N, ranks) of whichever x·Aᵀ
+}
+
+// layerActivations are kept from forward to backward. Without training, all
+// layers share one.
+type layerActivations struct {
+	x    gpu.Buf        // (N, D) residual stream before the block
+	inv1 gpu.Buf        // (N)
+	q    gpu.Buf        // (N, H·E), rotated
+	k, v gpu.Buf        // (N, K·E), k rotated
+	att  gpu.Buf        // (N, H·E)
+	lse  gpu.Buf        // (N, H)
+	mid  gpu.Buf        // (N, D) residual stream between attention and feed-forward
+	inv2 gpu.Buf        // (N)
+	gate gpu.Buf        // (N, F), then its gradient
+	up   gpu.Buf        // (N, F), then its gradient
+	t    [sites]gpu.Buf // (N, ranks) x·Aᵀ
+}
+
+// NewPass returns a Pass for batches of at most rows rows. To train, a must
+// not be nil unless the Transformer is unfrozen; gradients then go to a's
+// parameters and to nothing else.
+func NewPass(m *Transformer, a *Adapter, rows int, train bool) (*Pass, error) {
+	if err := check(m, a, rows, train); err != nil {
+		return nil, err
+	}
+	p := &Pass{
+		m: m, a: a, train: train, full: train && a == nil, rows: rows,
+		pos: make([]int32, 0, rows), picked: make([]int32, 0, rows), targets: make([]int32, 0, rows),
+		nll: make([]float32, rows), picknll: make([]float32, rows),
+	}
+	p.layers = make([]layerActivations, m.Config.Layers)
+	if a != nil {
+		p.lowest = a.lowest()
+	}
+	m.angles(min(rows, m.Config.MaxPositions))
+	p.fit(rows)
+	p.arena = m.dev.Alloc(gpu.F32, p.taken)
+	if err := m.dev.Sync(); err != nil {
+		return nil, fmt.Errorf("model: activations of %d rows, %d MiB: %w", rows, p.Bytes()>>20, err)
+	}
+	return p, nil
+}
+
+func check(m *Transformer, a *Adapter, rows int, train bool) error {
+	switch {
+	case rows <= 0:
+		return fmt.Errorf("model: a pass of %d rows: it needs one at least", rows)
+	case a != nil && !sameShape(a.cfg, m.Config):
+		return fmt.Errorf("model: the adapter was made for a model of another shape")
+	case train && a == nil && m.params == nil:
+		return fmt.Errorf("model: the weights are frozen: train an adapter, or unfreeze them first")
+	}
+	return nil
+}
+
+// sameShape reports whether an adapter of one fits the other.
+func sameShape(a, b Config) bool {
+	return a.Vocab == b.Vocab && a.Hidden == b.Hidden && a.FeedForward == b.FeedForward && a.Layers == b.Layers &&
+		a.Heads == b.Heads && a.KVHeads == b.KVHeads && a.HeadDim == b.HeadDim
+}
+
+// lowest returns the first layer that a adapts; all layers lie below lm_head.
+func (a *Adapter) lowest() int {
+	for l := range a.sites {
+		for s := range a.sites[l] {
+			if a.sites[l][s].ranks > 0 {
+				return l
+			}
+		}
+	}
+	return len(a.sites)
+}
+
+// Params returns what the pass adds gradients to, nil if it does not train.
+func (p *Pass) Params() *Params {
+	switch {
+	case !p.train:
+		return nil
+	case p.full:
+		return p.m.params
+	}
+	return p.a.Params
+}
+
+// Bytes returns the size of the arena in the device's memory.
+func (p *Pass) Bytes() int { return p.taken * gpu.F32.Size() }
+
+// Close gives the arena back. The Transformer and the adapter stay.
+func (p *Pass) Close() {
+	p.m.dev.Free(p.arena)
+	p.arena = gpu.Buf{}
+}
+
+// fit lays the arena out for n rows. Before there is one, it only counts.
+func (p *Pass) fit(n int) {
+	c, ranks := p.m.Config, 0
+	att, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
+	p.n, p.taken = n, 0
+	for l := range p.layers {
+		if l > 0 && !p.train {
+			p.layers[l] = p.layers[0]
+			continue
+		}
+		a := &p.layers[l]
+		a.x, a.inv1 = p.take(n*c.Hidden), p.take(n)
+		a.q, a.k, a.v = p.take(n*att), p.take(n*kv), p.take(n*kv)
+		a.att, a.lse = p.take(n*att), p.take(n*c.Heads)
+		a.mid, a.inv2 = p.take(n*c.Hidden), p.take(n)
+		a.gate, a.up = p.take(n*c.FeedForward), p.take(n*c.FeedForward)
+		p.fitAdapter(l)
+	}
+	rows := min(n, p.chunkRows())
+	p.last, p.inv, p.norm = p.take(n*c.Hidden), p.take(n), p.take(n*c.Hidden)
+	p.act, p.losses = p.take(n*c.FeedForward), p.take(n)
+	p.chunk, p.logits = p.take(rows*c.Hidden), p.take(rows*c.Vocab)
+	if p.a != nil {
+		ranks = p.a.width
+		p.thead = p.take(rows * p.a.head.ranks)
+	}
+	if !p.train {
+		return
+	}
+	if p.a != nil && p.a.LoRA.Dropout > 0 {
+		p.xdrop = p.take(n * max(c.Hidden, att, c.FeedForward))
+	}
+	p.dx, p.dnorm, p.datt = p.take(n*c.Hidden), p.take(n*c.Hidden), p.take(n*att)
+	p.dq, p.dk, p.dv = p.take(n*att), p.take(n*kv), p.take(n*kv)
+	p.dact, p.dchunk, p.dt = p.take(n*c.FeedForward), p.take(rows*c.Hidden), p.take(n*ranks)
+}
+
+func (p *Pass) fitAdapter(l int) {
+	switch t := &p.layers[l].t; {
+	case p.a == nil:
+	case p.train:
+		for s := range sites {
+			t[s] = p.take(p.n * p.a.sites[l][s].ranks)
+		}
+	default: // one for all sites of all layers
+		shared := p.take(p.n * p.a.width)
+		*t = [sites]gpu.Buf{shared, shared, shared, shared}
+	}
+}
+
+// take returns the next n elements of the arena, at a multiple of 64 bytes.
+func (p *Pass) take(n int) gpu.Buf {
+	from := p.taken
+	p.taken += (n + 15) &^ 15
+	if p.arena.Len == 0 || n == 0 { // a pointer behind the arena's end would not be its own
+		return gpu.Buf{}
+	}
+	return p.arena.Slice(from, from+n)
+}
+
+// chunkRows is C: logits are never whole, but 64 MiB at a time.
+func (p *Pass) chunkRows() int { return max(64, 1<<24/p.m.Config.Vocab) }
+
+// scoreScale is what attention scores are multiplied by.
+func (c Config) scoreScale() float32 { return float32(1 / math.Sqrt(float64(c.HeadDim))) }

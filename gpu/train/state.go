@@ -1,0 +1,131 @@
+package train
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+
+	"starbook/gpu/safetensors"
+)
+
+// State is a training at rest. A Trainer of the same model, examples and
+// Options that is given it goes on as if it had never stopped, bit for bit.
+type State struct {
+	header
+	w, m, v []float32 // masters and moments
+	best    []float32 // masters at the best evaluation, or nil
+}
+
+// header is the State without its tensors.
+type header struct {
+	Options Options `json:"options"`
+	Data    string  `json:"data"` // digest of the examples
+	progress
+}
+
+// Step returns the number of updates done.
+func (s *State) Step() int { return s.progress.Step }
+
+// State returns a copy of where t is.
+func (t *Trainer) State() (*State, error) {
+	s := &State{header: header{Options: t.o, Data: t.data, progress: t.progress}, best: t.best}
+	s.Evals = slices.Clone(t.Evals)
+	n := t.params.Len()
+	s.w, s.m, s.v = make([]float32, n), make([]float32, n), make([]float32, n)
+	t.dev.Download(s.w, t.params.W)
+	t.dev.Download(s.m, t.m)
+	t.dev.Download(s.v, t.v)
+	if err := t.dev.Sync(); err != nil {
+		return nil, fmt.Errorf("train: read state: %w", err)
+	}
+	return s, nil
+}
+
+// Restore puts t where s was taken.
+func (t *Trainer) Restore(s *State) error {
+	n := t.params.Len()
+	switch {
+	case s.Options != t.o:
+		return fmt.Errorf("train: the state is of a training with other options: %+v, not %+v", s.Options, t.o)
+	case s.Data != t.data:
+		return fmt.Errorf("train: the state is of a training on other examples")
+	case len(s.w) != n || len(s.m) != n || len(s.v) != n || s.best != nil && len(s.best) != n:
+		return fmt.Errorf("train: the state has %d parameters, and there are %d to train", len(s.w), n)
+	}
+	t.dev.Upload(t.params.W, s.w)
+	t.dev.Upload(t.m, s.m)
+	t.dev.Upload(t.v, s.v)
+	if err := t.dev.Sync(); err != nil {
+		return fmt.Errorf("train: restore state: %w", err)
+	}
+	t.progress, t.best = s.progress, slices.Clone(s.best)
+	t.Evals = slices.Clone(s.Evals)
+	return nil
+}
+
+// Write writes s as a safetensors file whose metadata holds the rest as JSON.
+func (s *State) Write(w io.Writer) error {
+	tensors, metadata, err := s.encode()
+	if err != nil {
+		return err
+	}
+	return safetensors.Write(w, tensors, metadata)
+}
+
+// WriteFile writes s to path, whole or not at all.
+func (s *State) WriteFile(path string) error {
+	tensors, metadata, err := s.encode()
+	if err != nil {
+		return err
+	}
+	return safetensors.WriteFile(path, tensors, metadata, nil)
+}
+
+func (s *State) encode() ([]safetensors.Tensor, map[string]string, error) {
+	text, err := json.Marshal(s.header)
+	if err != nil {
+		return nil, nil, fmt.Errorf("train: write state: %w", err)
+	}
+	var tensors []safetensors.Tensor
+	for _, part := range []struct {
+		name   string
+		values []float32
+	}{{"best", s.best}, {"m", s.m}, {"v", s.v}, {"w", s.w}} {
+		if part.values == nil {
+			continue
+		}
+		raw, err := safetensors.AppendF32(nil, "F32", part.values)
+		if err != nil {
+			return nil, nil, fmt.Errorf("train: write state: %w", err)
+		}
+		tensors = append(tensors, safetensors.Tensor{Name: part.name, DType: "F32", Shape: []int{len(part.values)}, Data: raw})
+	}
+	return tensors, map[string]string{"state": string(text)}, nil
+}
+
+// ReadState reads the file that WriteFile or Write wrote.
+func ReadState(path string) (*State, error) {
+	file, err := safetensors.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	defer file.Close()
+	s := new(State)
+	if err := json.Unmarshal([]byte(file.Metadata()["state"]), &s.header); err != nil {
+		return nil, fmt.Errorf("train: %s: no state in it: %w", path, err)
+	}
+	for name, values := range map[string]*[]float32{"best": &s.best, "m": &s.m, "v": &s.v, "w": &s.w} {
+		t, ok := file.Tensor(name)
+		if !ok {
+			if name == "best" {
+				continue
+			}
+			return nil, fmt.Errorf("train: %s: tensor %s is missing", path, name)
+		}
+		if *values, err = t.F32(); err != nil {
+			return nil, fmt.Errorf("train: %s: %w", path, err)
+		}
+	}
+	return s, nil
+}

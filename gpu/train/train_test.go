@@ -1,0 +1,335 @@
+package train
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"starbook/gpu"
+	"starbook/gpu/model"
+	"starbook/gpu/ref"
+)
+
+func tiny() model.Config {
+	return model.Config{
+		Vocab: 23, Hidden: 16, FeedForward: 20, Layers: 2, Heads: 4, KVHeads: 2, HeadDim: 4,
+		MaxPositions: 32, NormEps: 1e-5, BOS: -1, Rope: model.Rope{Theta: 1e4, Kind: "default"},
+	}
+}
+
+// examples returns n texts of uneven length, of which the second half is trained.
+func examples(n int, seed uint64) []Example {
+	random := rand.New(rand.NewPCG(seed, 0))
+	all := make([]Example, n)
+	for i := range all {
+		size := 4 + random.IntN(8)
+		for j := range size {
+			all[i].Tokens = append(all[i].Tokens, int32((i+3*j)%23))
+			all[i].Trained = append(all[i].Trained, 2*j >= size)
+		}
+	}
+	return all
+}
+
+func options() Options {
+	o := Default()
+	o.Epochs, o.Batch, o.MicroTokens, o.LR, o.Warmup, o.EvalSteps, o.Seed = 4, 4, 64, 5e-3, 2, 3, 5
+	return o
+}
+
+// start returns a Trainer of a fresh adapter, or of the whole model.
+func start(t *testing.T, full bool, o Options) *Trainer {
+	t.Helper()
+	m, err := model.New(ref.New(), tiny(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var a *model.Adapter
+	if full {
+		_, err = m.Unfreeze()
+	} else {
+		a, err = model.NewAdapter(m, model.LoRA{Rank: 4, Alpha: 8, Targets: []string{"all-linear", "lm_head"}, Dropout: 0.1, Seed: 3})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr, err := New(m, a, examples(14, 1), examples(5, 2), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(tr.Close)
+	return tr
+}
+
+// finish runs tr to its end and returns its updates.
+func finish(t *testing.T, tr *Trainer) []Update {
+	t.Helper()
+	var all []Update
+	for u, err := range tr.Steps(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, u)
+	}
+	return all
+}
+
+func bytesOf(t *testing.T, tr *Trainer) []byte {
+	t.Helper()
+	s, err := tr.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := s.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestTrainingLearns(t *testing.T) {
+	for _, full := range []bool{false, true} {
+		o := options()
+		o.Epochs, o.LR = 10, 2e-2
+		tr := start(t, full, o)
+		all := finish(t, tr)
+		if len(all) != 40 || tr.Total() != 40 {
+			t.Fatalf("14 examples, 4 at a time, 10 times: %d updates of %d, not 40", len(all), tr.Total())
+		}
+		if first, last := all[0].Loss, all[len(all)-1].Loss; !(last < first/2) {
+			t.Errorf("full %v: loss went from %.3f to %.3f only", full, first, last)
+		}
+	}
+}
+
+// TestResumeIsBitExact interrupts a training after every update, gives its
+// state to a new process as a file, and compares where it ends.
+func TestResumeIsBitExact(t *testing.T) {
+	for _, full := range []bool{false, true} {
+		whole := start(t, full, options())
+		finish(t, whole)
+		want := bytesOf(t, whole)
+		for _, kill := range []int{1, 3, 7, 15} {
+			path := filepath.Join(t.TempDir(), "state.safetensors")
+			broken := start(t, full, options())
+			for u, err := range broken.Steps(t.Context()) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if u.Step == kill {
+					break
+				}
+			}
+			s, err := broken.State()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.WriteFile(path); err != nil {
+				t.Fatal(err)
+			}
+			if s, err = ReadState(path); err != nil {
+				t.Fatal(err)
+			}
+			resumed := start(t, full, options())
+			if err := resumed.Restore(s); err != nil {
+				t.Fatal(err)
+			}
+			finish(t, resumed)
+			if !bytes.Equal(bytesOf(t, resumed), want) {
+				t.Errorf("full %v: killed after update %d, it ends elsewhere", full, kill)
+			}
+		}
+	}
+}
+
+// TestInterruptedEvaluationIsMadeUp cancels in the evaluation after update 3.
+func TestInterruptedEvaluationIsMadeUp(t *testing.T) {
+	whole := start(t, false, options())
+	finish(t, whole)
+	broken := start(t, false, options())
+	// An update asks ctx once a micro-batch, of which each here has one.
+	ctx := &fuse{Context: t.Context(), left: 3}
+	var last error
+	for _, err := range broken.Steps(ctx) {
+		last = err
+	}
+	if !errors.Is(last, context.Canceled) || broken.Step() != 3 || len(broken.Evals) != 0 {
+		t.Fatalf("stopped by %v after %d updates and %d evaluations", last, broken.Step(), len(broken.Evals))
+	}
+	s, err := broken.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "state")
+	if err := s.WriteFile(path); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = ReadState(path); err != nil {
+		t.Fatal(err)
+	}
+	resumed := start(t, false, options())
+	if err := resumed.Restore(s); err != nil {
+		t.Fatal(err)
+	}
+	rest := finish(t, resumed)
+	if rest[0].Step != 3 || rest[0].Eval == nil || rest[0].Loss == 0 {
+		t.Errorf("went on with %+v", rest[0])
+	}
+	if !bytes.Equal(bytesOf(t, resumed), bytesOf(t, whole)) {
+		t.Error("it ends elsewhere")
+	}
+}
+
+// fuse is a context that is cancelled when it has been asked so many times.
+type fuse struct {
+	context.Context
+	left int
+}
+
+func (f *fuse) Err() error {
+	if f.left--; f.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestUpdatesDoNotDependOnMicroBatches: losses are equal to the bit, weights
+// but for the order in which gradients are summed.
+func TestUpdatesDoNotDependOnMicroBatches(t *testing.T) {
+	run := func(tokens int) ([]Update, []float32) {
+		m, err := model.New(ref.New(), tiny(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := model.NewAdapter(m, model.LoRA{Rank: 4, Alpha: 8, Targets: []string{"all-linear"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := options()
+		o.MicroTokens, o.MaxSteps, o.Eps = tokens, 6, 1e-4 // a large eps tames Adam's first steps, which are the sign of the gradient
+		tr, err := New(m, a, examples(14, 1), nil, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tr.Close()
+		all := finish(t, tr)
+		w, err := a.Params.Read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all, w
+	}
+	one, w1 := run(1000)
+	each, w2 := run(1)
+	for i := range one {
+		if i < 2 && one[i].Loss != each[i].Loss || math.Abs(one[i].Loss-each[i].Loss) > 1e-6 {
+			t.Errorf("update %d: loss %v in one, %v one by one", i+1, one[i].Loss, each[i].Loss)
+		}
+		if one[i].Targets != each[i].Targets || one[i].Rows != each[i].Rows {
+			t.Errorf("update %d: %d targets and %d", i+1, one[i].Targets, each[i].Targets)
+		}
+	}
+	for i := range w1 {
+		if math.Abs(float64(w1[i]-w2[i])) > 1e-6 {
+			t.Fatalf("weight %d: %v in one, %v one by one", i, w1[i], w2[i])
+		}
+	}
+}
+
+// poisoned is a device whose losses are not a number in chosen updates.
+type poisoned struct {
+	gpu.Device
+	calls int
+	bad   map[int]bool
+}
+
+func (p *poisoned) CrossEntropy(loss, logits gpu.Buf, targets []int32, vocab int, scale float32) {
+	p.Device.CrossEntropy(loss, logits, targets, vocab, scale)
+	if p.calls++; p.bad[p.calls] {
+		p.Upload(loss.Slice(0, 1), []float32{float32(math.NaN())})
+	}
+}
+
+func TestBadUpdatesAreSkipped(t *testing.T) {
+	for _, c := range []struct {
+		bad  map[int]bool
+		want string
+	}{
+		{map[int]bool{2: true, 4: true}, ""},
+		{map[int]bool{2: true, 3: true}, "updates 2 and 3"},
+	} {
+		m, err := model.New(&poisoned{Device: ref.New(), bad: c.bad}, tiny(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := model.NewAdapter(m, model.LoRA{Rank: 4, Alpha: 8, Targets: []string{"q_proj"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := options()
+		o.MaxSteps = 5
+		tr, err := New(m, a, examples(14, 1), nil, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tr.Close()
+		before, last := []float32(nil), error(nil)
+		for u, err := range tr.Steps(t.Context()) {
+			after, _ := a.Params.Read()
+			if bad := c.bad[u.Step]; bad != u.Skipped || bad != (len(u.Bad) == 1) {
+				t.Errorf("update %d: skipped %v, bad %v", u.Step, u.Skipped, u.Bad)
+			} else if bad && !equal(before, after) {
+				t.Errorf("update %d was skipped and changed weights", u.Step)
+			}
+			before, last = after, err
+		}
+		if got := errorText(last); c.want == "" && got != "" || !strings.Contains(got, c.want) {
+			t.Errorf("error %q, want %q", got, c.want)
+		}
+	}
+}
+
+func equal(a, b []float32) bool {
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return len(a) == len(b)
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func TestExamplesAreChecked(t *testing.T) {
+	m, err := model.New(ref.New(), tiny(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Unfreeze(); err != nil {
+		t.Fatal(err)
+	}
+	good := examples(2, 1)
+	long := Example{Tokens: make([]int32, 40), Trained: make([]bool, 40)}
+	long.Trained[39] = true
+	for want, bad := range map[string]Example{
+		"example 2: none of its 3 tokens":    {Tokens: []int32{1, 2, 3}, Trained: []bool{true, false, false}},
+		"example 2: 2 tokens, but 1 marks":   {Tokens: []int32{1, 2}, Trained: []bool{true}},
+		"example 2: token 1 is 23":           {Tokens: []int32{1, 23}, Trained: []bool{true, true}},
+		"example 2: 39 tokens, but the mode": long,
+	} {
+		_, err := New(m, nil, append(good[:2:2], bad), nil, options())
+		if !strings.Contains(errorText(err), want) {
+			t.Errorf("error %q, want %q", errorText(err), want)
+		}
+	}
+}

@@ -1,0 +1,134 @@
+// Starbook runs experiment notebooks for people who fine-tune language models.
+// See README.md for the tour and ARCHITECTURE.md for the map.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"starbook/builtins/grade"
+	"starbook/runtime"
+	"starbook/runtime/store"
+)
+
+// The exit codes, for scripts that run starbook.
+const (
+	exitOK          = 0
+	exitFailed      = 1 // a step or the notebook failed
+	exitUsage       = 2 // the command line is wrong
+	exitInterrupted = 3 // run the same command again to go on
+	exitBar         = 4 // an assert_ bar was not met
+)
+
+func main() {
+	grade.ChildMain() // never returns in a grader's child process
+	os.Exit(run(os.Args[1:]))
+}
+
+// run executes one command line and returns its exit code.
+func run(args []string) int {
+	ctx, stop := interruptible(context.Background())
+	defer stop()
+	app := &app{}
+	root := app.root()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "starbook: "+strings.TrimSpace(err.Error()))
+	}
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, runtime.ErrBar):
+		return exitBar
+	case errors.Is(err, runtime.ErrInterrupted) || ctx.Err() != nil:
+		return exitInterrupted
+	case !app.started || errors.Is(err, errUsage):
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// errUsage marks a mistake in the command line that is found after parsing it.
+var errUsage = errors.New("usage")
+
+// app is what the verbs share: the flags that stand before them.
+type app struct {
+	storeDir string
+	started  bool // the command line was understood
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "starbook",
+		Short:         "Run experiment notebooks: distil, pair, train, merge, evaluate, compare",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRun: func(*cobra.Command, []string) {
+			a.started = true
+		},
+		Version: revision(),
+	}
+	root.SuggestionsMinimumDistance = 2
+	dir := os.Getenv("STARBOOK_STORE")
+	if dir == "" {
+		dir = ".starbook"
+	}
+	root.PersistentFlags().StringVar(&a.storeDir, "store", dir, "directory of the store (or $STARBOOK_STORE)")
+	root.AddCommand(a.runCmd(), a.lsCmd(), a.showCmd(), a.diffCmd(), a.reportCmd(),
+		a.sqlCmd(), a.gcCmd(), a.doctorCmd(), a.docCmd())
+	return root
+}
+
+// open opens the store, which must be there already unless create is set.
+func (a *app) open(create bool) (*store.Store, error) {
+	if create {
+		return store.Open(a.storeDir)
+	}
+	if _, err := os.Stat(a.storeDir); err != nil {
+		return nil, fmt.Errorf("no store at %s: run a notebook first, or name one with --store", a.storeDir)
+	}
+	return store.OpenReadOnly(a.storeDir)
+}
+
+// completeRuns offers the ids of runs to the shell.
+func (a *app) completeRuns(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	st, err := a.open(false)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	defer st.Close()
+	runs, _ := st.Runs(50)
+	ids := []string{"@latest", "@best"}
+	for _, r := range runs {
+		ids = append(ids, r.ID+"\t"+r.Notebook+" "+string(r.Status))
+	}
+	return ids, cobra.ShellCompDirectiveNoFileComp
+}
+
+// interruptible returns a context that the first Ctrl-C cancels, so that the
+// step at work can save where it is. The second ends the process at once.
+func interruptible(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(parent)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	var n atomic.Int32
+	go func() {
+		for range signals {
+			if n.Add(1) > 1 {
+				os.Exit(exitInterrupted)
+			}
+			fmt.Fprintln(os.Stderr, "\nstarbook: stopping at the next safe point; Ctrl-C again stops now")
+			cancel()
+		}
+	}()
+	return ctx, func() { signal.Stop(signals); close(signals); cancel() }
+}

@@ -1,0 +1,296 @@
+package reports
+
+import (
+	"math"
+	"slices"
+	"strconv"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+)
+
+// chart is a plot of curves over a common axis. Its size in units is that of a
+// telephone's column, so that its text is readable there; wide screens show
+// two beside each other.
+type chart struct {
+	Title      string
+	XLab, YLab string
+	LogX, LogY bool
+	Curves     []curve
+	Spans      []span
+	Rings      []ring
+	Note       string // how it was drawn, what the marks mean
+	Wide       bool
+}
+
+// curve is one line of a chart. A NaN in Ys breaks it.
+type curve struct {
+	Name      string
+	Ink       ink
+	Style     string // a key of dashes
+	Xs, Ys    []float64
+	Low, High []float64 // band around the line: empty, or one for each x
+	Dots      bool      // the points are few and each is a measurement
+	Bare      bool      // dots without a line
+	Faint     bool      // behind another one: not in the legend
+}
+
+// span is a shaded stretch of the x axis.
+type span struct {
+	From, To float64
+	Label    string
+}
+
+// ring marks one point.
+type ring struct {
+	X, Y  float64
+	Label string
+}
+
+// dashes are the line styles: the second channel beside colour.
+var dashes = map[string][]vg.Length{"solid": nil, "dashed": {6, 3}, "dotted": {1.5, 3}, "dashdot": {7, 3, 1.5, 3}, "long": {12, 4}}
+
+// styleNames are the keys of dashes in the order of use.
+var styleNames = []string{"solid", "dashed", "dotted", "dashdot", "long"}
+
+// Sizes in units of the viewBox.
+const (
+	chartWidth  = 440
+	chartHeight = 236
+	fontSize    = 11
+)
+
+// svg draws the chart; ok is false if no point of it can be drawn.
+func (c chart) svg() (cv *canvas, ok bool) {
+	p := themed(c.XLab, c.YLab)
+	box := c.bounds()
+	if box == nil {
+		return nil, false
+	}
+	if c.LogX && box.Min.X > 0 {
+		p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, logTicks{}
+	}
+	if c.LogY && box.Min.Y > 0 {
+		p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, logTicks{}
+	}
+	for _, s := range c.Spans {
+		p.Add(s)
+	}
+	p.Add(grid())
+	for _, cu := range c.Curves {
+		for _, piece := range cu.pieces() {
+			p.Add(piece)
+		}
+	}
+	for _, r := range c.Rings {
+		p.Add(r)
+	}
+	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = box.Min.X, box.Max.X, box.Min.Y, box.Max.Y
+	cv = newCanvas(chartWidth, chartHeight)
+	p.Draw(draw.New(cv))
+	return cv, true
+}
+
+// rect is a range of both axes.
+type rect struct{ Min, Max plotter.XY }
+
+// bounds returns the range of all finite points with a little air above and
+// below, or nil.
+func (c chart) bounds() *rect {
+	inf := math.Inf(1)
+	r := rect{plotter.XY{X: inf, Y: inf}, plotter.XY{X: -inf, Y: -inf}}
+	for _, cu := range c.Curves {
+		for i, x := range cu.Xs {
+			ys := []float64{cu.Ys[i]}
+			if len(cu.Low) > 0 {
+				ys = append(ys, cu.Low[i], cu.High[i])
+			}
+			for _, y := range ys {
+				if finite(x) && finite(y) {
+					r.Min.X, r.Max.X = min(r.Min.X, x), max(r.Max.X, x)
+					r.Min.Y, r.Max.Y = min(r.Min.Y, y), max(r.Max.Y, y)
+				}
+			}
+		}
+	}
+	if r.Min.X > r.Max.X {
+		return nil
+	}
+	if r.Min.X == r.Max.X {
+		r.Min.X, r.Max.X = r.Min.X-1, r.Max.X+1
+	}
+	air := (r.Max.Y - r.Min.Y) * 0.06
+	if air == 0 {
+		air = max(math.Abs(r.Max.Y)*0.1, 1e-9)
+	}
+	if !c.LogY || r.Min.Y <= 0 {
+		if r.Min.Y < 0 || r.Min.Y-air > 0 {
+			r.Min.Y -= air
+		} else {
+			r.Min.Y = 0
+		}
+	}
+	r.Max.Y += air
+	return &r
+}
+
+// pieces returns the plotters of a curve: one band and one line for each
+// stretch without a gap.
+func (cu curve) pieces() []plot.Plotter {
+	var out []plot.Plotter
+	width := vg.Length(1.6)
+	if cu.Faint {
+		width = 0.8
+	}
+	tone := cu.Ink
+	if cu.Faint {
+		tone += " faint"
+	}
+	for lo := 0; lo < len(cu.Xs); lo++ {
+		if !cu.whole(lo) {
+			continue
+		}
+		hi := lo
+		for hi < len(cu.Xs) && cu.whole(hi) {
+			hi++
+		}
+		pts := make(plotter.XYs, 0, hi-lo)
+		for i := lo; i < hi; i++ {
+			pts = append(pts, plotter.XY{X: cu.Xs[i], Y: cu.Ys[i]})
+		}
+		if len(cu.Low) > 0 {
+			out = append(out, cu.band(lo, hi))
+		}
+		if !cu.Bare && len(pts) > 1 {
+			out = append(out, &plotter.Line{XYs: pts, LineStyle: draw.LineStyle{Color: tone, Width: width, Dashes: dashes[cu.Style]}})
+		}
+		if cu.Dots || len(pts) == 1 {
+			out = append(out, &plotter.Scatter{XYs: pts, GlyphStyle: draw.GlyphStyle{Color: tone, Radius: 2.2, Shape: draw.CircleGlyph{}}})
+		}
+		lo = hi
+	}
+	return out
+}
+
+// whole reports whether point i can be drawn.
+func (cu curve) whole(i int) bool {
+	return finite(cu.Xs[i]) && finite(cu.Ys[i]) && (len(cu.Low) == 0 || finite(cu.Low[i]) && finite(cu.High[i]))
+}
+
+// band returns the shape between Low and High of the points lo to hi-1.
+func (cu curve) band(lo, hi int) plot.Plotter {
+	var pts plotter.XYs
+	for i := lo; i < hi; i++ {
+		pts = append(pts, plotter.XY{X: cu.Xs[i], Y: cu.High[i]})
+	}
+	for i := hi - 1; i >= lo; i-- {
+		pts = append(pts, plotter.XY{X: cu.Xs[i], Y: cu.Low[i]})
+	}
+	return &plotter.Polygon{XYs: []plotter.XYs{pts}, Color: cu.Ink + " band"}
+}
+
+// Plot implements plot.Plotter.
+func (s span) Plot(c draw.Canvas, p *plot.Plot) {
+	tx, _ := p.Transforms(&c)
+	x0, x1 := max(tx(s.From), c.Min.X), min(tx(s.To), c.Max.X)
+	c.FillPolygon(ink("c2 span"), []vg.Point{{X: x0, Y: c.Min.Y}, {X: x1, Y: c.Min.Y}, {X: x1, Y: c.Max.Y}, {X: x0, Y: c.Max.Y}})
+	c.StrokeLine2(draw.LineStyle{Color: ink("c2"), Width: 0.9, Dashes: dashes["dotted"]}, x1, c.Min.Y, x1, c.Max.Y)
+	sty := label(inkMuted)
+	if w := sty.Width(s.Label); w+8 < x1-x0 {
+		sty.XAlign, sty.YAlign = draw.XCenter, draw.YTop
+		c.FillText(sty, vg.Point{X: (x0 + x1) / 2, Y: c.Max.Y - 3}, s.Label)
+	}
+}
+
+// Plot implements plot.Plotter.
+func (r ring) Plot(c draw.Canvas, p *plot.Plot) {
+	tx, ty := p.Transforms(&c)
+	at := vg.Point{X: tx(r.X), Y: ty(r.Y)}
+	c.DrawGlyph(draw.GlyphStyle{Color: inkText, Radius: 5, Shape: draw.RingGlyph{}}, at)
+	sty := label(inkText)
+	sty.XAlign, sty.YAlign = draw.XCenter, draw.YBottom
+	half := sty.Width(r.Label) / 2
+	at.X = min(max(at.X, c.Min.X+half), c.Max.X-half)
+	c.FillText(sty, vg.Point{X: at.X, Y: at.Y + 9}, r.Label)
+}
+
+// themed returns a plot in the house's quiet style: hairlines and muted labels.
+func themed(xlab, ylab string) *plot.Plot {
+	p := plot.New()
+	p.BackgroundColor = nil
+	for _, a := range []*plot.Axis{&p.X, &p.Y} {
+		a.Color, a.Tick.Color = inkRule, inkRule
+		a.Width, a.Tick.Width, a.Tick.Length, a.Padding = 0.8, 0.8, 3, 2
+		a.Tick.Label.Color, a.Label.TextStyle.Color = inkMuted, inkMuted
+		a.Tick.Label.Font = font.From(plot.DefaultFont, fontSize)
+		a.Label.TextStyle.Font = font.From(plot.DefaultFont, fontSize)
+		a.Tick.Marker = plainTicks{}
+	}
+	p.X.Label.Text, p.Y.Label.Text = xlab, ylab
+	return p
+}
+
+// label returns the style of text inside a plot.
+func label(i ink) draw.TextStyle {
+	p := themed("", "")
+	sty := p.X.Tick.Label
+	sty.Color = i
+	return sty
+}
+
+// grid returns horizontal hairlines.
+func grid() *plotter.Grid {
+	g := plotter.NewGrid()
+	g.Vertical.Width = 0
+	g.Horizontal = draw.LineStyle{Color: inkRule, Width: 0.6}
+	return g
+}
+
+// plainTicks are gonum's with our numbers.
+type plainTicks struct{}
+
+// Ticks implements plot.Ticker.
+func (plainTicks) Ticks(lo, hi float64) []plot.Tick {
+	ticks := plot.DefaultTicks{}.Ticks(lo, hi)
+	for i, t := range ticks {
+		if t.Label != "" {
+			ticks[i].Label = tickLabel(t.Value)
+		}
+	}
+	return slices.DeleteFunc(ticks, func(t plot.Tick) bool { return t.Label == "" })
+}
+
+// logTicks are decades, or the numbers between where decades are too few.
+type logTicks struct{}
+
+// Ticks implements plot.Ticker.
+func (logTicks) Ticks(lo, hi float64) []plot.Tick {
+	digits := []float64{1}
+	if hi/lo < 100 {
+		digits = []float64{1, 2, 5}
+	}
+	var out []plot.Tick
+	for e := math.Floor(math.Log10(lo)); e <= math.Ceil(math.Log10(hi)) && len(out) < 40; e++ {
+		for _, d := range digits {
+			if v := d * math.Pow(10, e); v >= lo && v <= hi {
+				out = append(out, plot.Tick{Value: v, Label: tickLabel(v)})
+			}
+		}
+	}
+	if len(out) < 2 {
+		return plainTicks{}.Ticks(lo, hi)
+	}
+	return out
+}
+
+// tickLabel writes the value of a tick, free of the noise of adding steps.
+func tickLabel(v float64) string {
+	r, _ := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 6, 64), 64)
+	return number(r)
+}
+
+// finite reports whether v is neither NaN nor infinite.
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }

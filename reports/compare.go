@@ -1,0 +1,306 @@
+package reports
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"starbook/runtime/cas"
+	"starbook/runtime/event"
+	"starbook/runtime/store"
+)
+
+// comparePage is what the page of several runs shows.
+type comparePage struct {
+	Title    string
+	Verdict  verdict
+	Params   []string // that differ
+	Same     int      // how many do not
+	Board    []boardRow
+	Left     int // runs that the board leaves out
+	Figures  []*figure
+	Matrix   matrix
+	Texts    []codeDiff
+	Env      table
+	Rerun    string // the commands of the first runs
+	Total    costs
+	Failures int
+}
+
+// boardRow is a run on the leader board.
+type boardRow struct {
+	*run
+	Values       []string // of the params that differ
+	Passed, N    int
+	Low, High    float64
+	Loss         float64
+	Costs        costs
+	Against      string // paired test against the leader
+	scoresKey    string // the evaluation that the score comes from
+	trainingKeys []cas.Digest
+}
+
+// How much of very many runs a page shows.
+const (
+	boardRuns  = 1000
+	pairedRuns = 12
+	matrixRuns = 16
+	matrixRows = 80
+	boldCurves = 6
+	allCurves  = 150
+	ratedRuns  = 24
+)
+
+// compare renders the page of several runs.
+func (b *builder) compare(refs []string) (page, error) {
+	var rows []boardRow
+	seen := map[string]bool{}
+	for _, ref := range refs {
+		r, err := load(b.st, ref, true)
+		if err != nil {
+			return page{}, err
+		}
+		if !seen[r.ID] {
+			seen[r.ID] = true
+			rows = append(rows, newBoardRow(r))
+		}
+	}
+	first := rows[0].run
+	v := comparePage{Params: differing(rows)}
+	v.Same = len(first.Settings) - len(v.Params)
+	for i := range rows {
+		rows[i].Values = valuesOf(rows[i].run, v.Params)
+		v.Total = v.Total.plus(rows[i].Costs)
+		if rows[i].Status == store.Failed {
+			v.Failures++
+		}
+	}
+	byStart := slices.Clone(rows)
+	slices.SortStableFunc(rows, better)
+	var err error
+	if v.Verdict, err = b.leader(rows); err != nil {
+		return page{}, err
+	}
+	if v.Figures, err = b.overlays(rows, v.Params); err != nil {
+		return page{}, err
+	}
+	v.Title = compareTitle(rows)
+	v.Matrix = matrixOf(rows)
+	v.Env = environments(rows)
+	if v.Texts, err = b.codeDiffs(byStart); err != nil {
+		return page{}, err
+	}
+	v.Rerun = commands(byStart)
+	v.Board, v.Left = rows[:min(len(rows), boardRuns)], max(0, len(rows)-boardRuns)
+	body, err := b.render("compare", v)
+	return page{Title: v.Title, Body: body}, err
+}
+
+// newBoardRow reads off a run what the board shows, and lets go of the rest.
+func newBoardRow(r *run) boardRow {
+	row := boardRow{run: r, Loss: r.bestLoss(), Costs: r.costs()}
+	if passed, n, ok := r.score(); ok {
+		row.Passed, row.N = passed, n
+		row.Low, row.High = wilson(passed, n)
+	}
+	if s := r.scores(); len(s) > 0 {
+		row.scoresKey = s[len(s)-1].Key
+	}
+	if c := r.comparisons(); len(c) > 0 {
+		row.scoresKey = c[len(c)-1].B.Step
+	}
+	for _, u := range r.Uses {
+		if _, ok := u.trained(); ok {
+			row.trainingKeys = append(row.trainingKeys, u.Key)
+		}
+	}
+	r.Events = slices.DeleteFunc(r.Events, func(e event.Event) bool { return e.Kind != event.Compare })
+	return row
+}
+
+// Rate returns the pass rate, NaN without an evaluation.
+func (r boardRow) Rate() float64 {
+	if r.N == 0 {
+		return math.NaN()
+	}
+	return float64(r.Passed) / float64(r.N)
+}
+
+// better sorts the board: by pass rate, then by loss, then by id.
+func better(a, b boardRow) int {
+	if d := cmpFloat(orLast(-a.Rate()), orLast(-b.Rate())); d != 0 {
+		return d
+	}
+	if d := cmpFloat(orLast(a.Loss), orLast(b.Loss)); d != 0 {
+		return d
+	}
+	return strings.Compare(a.ID, b.ID)
+}
+
+// orLast makes NaN the greatest of all.
+func orLast(v float64) float64 {
+	if math.IsNaN(v) {
+		return math.Inf(1)
+	}
+	return v
+}
+
+// plus adds two costs.
+func (c costs) plus(d costs) costs {
+	return costs{c.Seconds + d.Seconds, c.USD + d.USD, c.SavedSeconds + d.SavedSeconds, c.SavedUSD + d.SavedUSD, c.Hits + d.Hits, c.Steps + d.Steps}
+}
+
+// differing returns the names of the params that are not the same in all runs.
+func differing(rows []boardRow) []string {
+	values, runs := map[string]map[string]bool{}, map[string]int{}
+	for _, r := range rows {
+		for _, s := range r.Settings {
+			if values[s.Name] == nil {
+				values[s.Name] = map[string]bool{}
+			}
+			values[s.Name][s.Value] = true
+			runs[s.Name]++
+		}
+	}
+	var out []string
+	for name, v := range values {
+		if len(v) > 1 || runs[name] < len(rows) {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// valuesOf returns the values of the named params.
+func valuesOf(r *run, names []string) []string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		for _, s := range r.Settings {
+			if s.Name == n {
+				out[i] = s.Value
+			}
+		}
+	}
+	return out
+}
+
+// compareTitle names the page after the notebook that the runs share.
+func compareTitle(rows []boardRow) string {
+	title := rows[0].title()
+	for _, r := range rows {
+		if r.title() != title {
+			return count(int64(len(rows))) + " runs compared"
+		}
+	}
+	return title + ": " + count(int64(len(rows))) + " runs"
+}
+
+// commands returns the commands that run the first runs again.
+func commands(rows []boardRow) string {
+	var out []string
+	for _, r := range rows[:min(len(rows), matrixRuns)] {
+		if c := rerun(r.run); c != "" && !slices.Contains(out, c) {
+			out = append(out, c)
+		}
+	}
+	return strings.Join(out, "\n")
+}
+
+// leader says who leads and whether that is more than luck: it tests the
+// leader against each of the next runs on the items that both answered, and
+// corrects the p-values for their number (Holm).
+func (b *builder) leader(rows []boardRow) (verdict, error) {
+	if rows[0].N == 0 {
+		return verdict{Sentence: plural(int64(len(rows)), "run") + ", none of them evaluated.", Support: "A loss is no pass rate."}, nil
+	}
+	top := rows[0]
+	v := verdict{Sentence: fmt.Sprintf("Run %s leads with %s (95%s%% interval %s–%s, n%s%s).", top.ID, percent(top.Rate()), nb, rate(top.Low), rate(top.High), nb, count(int64(top.N)))}
+	mine, err := b.passes(top)
+	if err != nil {
+		return v, err
+	}
+	var tests []pairing
+	for i := 1; i < min(len(rows), pairedRuns); i++ {
+		theirs, err := b.passes(rows[i])
+		if err != nil {
+			return v, err
+		}
+		if p := pair(theirs, mine); p.items > 0 {
+			p.row = i
+			tests = append(tests, p)
+		}
+	}
+	holm(tests)
+	for _, t := range tests {
+		rows[t.row].Against = fmt.Sprintf("%s, p%s%s", points(float64(t.broken-t.fixed)/float64(t.items)), nb, pvalue(t.p))
+	}
+	if len(tests) > 0 {
+		t := tests[0]
+		v.Support = fmt.Sprintf("Against %s on the same %s: %s, %s fixed, %s broken; exact McNemar p%s%s", rows[t.row].ID, plural(int64(t.items), "item"),
+			points(float64(t.fixed-t.broken)/float64(t.items)), count(int64(t.fixed)), count(int64(t.broken)), nb, pvalue(t.p))
+		if len(tests) > 1 {
+			v.Support += fmt.Sprintf(", corrected for %d comparisons", len(tests))
+		}
+		v.Support += "."
+		if t.p >= alpha {
+			v.Support += " No difference between the two is shown."
+		}
+		v.Support += " The leader was picked on these very items: expect a little less on new ones."
+	}
+	return v, nil
+}
+
+// passes returns which items the run's evaluation passed.
+func (b *builder) passes(r boardRow) (map[string]bool, error) {
+	samples, err := sideSamples(b.st, event.Side{Step: r.scoresKey})
+	if err != nil {
+		return nil, fmt.Errorf("reports: run %s: %w", r.ID, err)
+	}
+	out := make(map[string]bool, len(samples))
+	for _, s := range samples {
+		out[item(s)] = s.Outcome == "pass"
+	}
+	return out, nil
+}
+
+// pairing is two runs on the same items.
+type pairing struct {
+	row, items, fixed, broken int
+	p                         float64
+}
+
+// pair counts the items that only one of both passed.
+func pair(before, after map[string]bool) pairing {
+	var p pairing
+	for k, was := range before {
+		is, ok := after[k]
+		if !ok {
+			continue
+		}
+		p.items++
+		if is && !was {
+			p.fixed++
+		}
+		if was && !is {
+			p.broken++
+		}
+	}
+	p.p = mcnemar(p.fixed, p.broken)
+	return p
+}
+
+// holm corrects the p-values of several tests at once (Holm 1979).
+func holm(tests []pairing) {
+	order := make([]int, len(tests))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return cmpFloat(tests[i].p, tests[j].p) })
+	worst := 0.0
+	for k, i := range order {
+		worst = max(worst, min(1, tests[i].p*float64(len(tests)-k)))
+		tests[i].p = worst
+	}
+}

@@ -1,0 +1,185 @@
+package reports
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"starbook/runtime/cas"
+	"starbook/runtime/event"
+	"starbook/runtime/store"
+)
+
+// run is all that the store knows about a run, but for curves and samples.
+type run struct {
+	store.Run
+	Uses     []use // distinct steps in order of first call
+	Events   []event.Event
+	Text     string // of the notebook
+	Cells    []cell
+	Settings []setting
+	Diff     string // of the working tree against the commit
+}
+
+// use is a step in a run. Of a failed one only the name and the error are known.
+type use struct {
+	store.Use
+	Step store.Step
+	Done bool
+}
+
+// setting is a parameter of a notebook.
+type setting struct {
+	Name, Value, Default, Doc string
+	Changed                   bool
+}
+
+// load reads the run that ref names. With events false it leaves the events and
+// texts in the store, for pages of very many runs.
+func load(st *store.Store, ref string, events bool) (*run, error) {
+	head, err := st.Run(ref)
+	if err != nil {
+		return nil, fmt.Errorf("reports: run %s: %w", ref, err)
+	}
+	r := &run{Run: head}
+	if r.Settings, err = settings(head.Params); err != nil {
+		return nil, fmt.Errorf("reports: run %s: params: %w", head.ID, err)
+	}
+	if err := r.loadUses(st); err != nil {
+		return nil, fmt.Errorf("reports: run %s: %w", head.ID, err)
+	}
+	if r.Text, err = blobText(st, head.Source); err != nil {
+		return nil, fmt.Errorf("reports: run %s: notebook: %w", head.ID, err)
+	}
+	if !events {
+		return r, nil
+	}
+	r.Cells = cells(r.Text)
+	if r.Diff, err = blobText(st, head.GitDirty); err != nil {
+		return nil, fmt.Errorf("reports: run %s: diff: %w", head.ID, err)
+	}
+	if r.Events, err = st.Events(head.ID, 0, 0); err != nil {
+		return nil, fmt.Errorf("reports: run %s: events: %w", head.ID, err)
+	}
+	return r, nil
+}
+
+// loadUses reads the steps; a step that was called twice counts once.
+func (r *run) loadUses(st *store.Store) error {
+	uses, err := st.Uses(r.ID)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(uses, func(a, b store.Use) int { return a.Seq - b.Seq })
+	seen := map[cas.Digest]bool{}
+	for _, u := range uses {
+		if seen[u.Key] {
+			continue
+		}
+		seen[u.Key] = true
+		step, err := st.Step(u.Key)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return fmt.Errorf("step %s: %w", u.Key.Short(), err)
+		}
+		r.Uses = append(r.Uses, use{Use: u, Step: step, Done: err == nil})
+	}
+	return nil
+}
+
+// blobText reads a blob as text; no digest and a blob that gc took are no text.
+func blobText(st *store.Store, g cas.Digest) (string, error) {
+	if g.IsZero() || !st.Blobs.Has(g) {
+		return "", nil
+	}
+	b, err := st.Blobs.ReadAll(g)
+	return string(b), err
+}
+
+// settings reads the params of a run, sorted by name.
+func settings(raw json.RawMessage) ([]setting, error) {
+	if len(raw) == 0 {
+		return nil, nil
+	}
+	var params map[string]struct {
+		Value, Default json.RawMessage
+		Doc            string
+	}
+	if err := json.Unmarshal(raw, &params); err != nil {
+		return nil, err
+	}
+	var out []setting
+	for name, p := range params {
+		s := setting{Name: name, Value: plainJSON(p.Value), Default: plainJSON(p.Default), Doc: p.Doc}
+		s.Changed = s.Value != s.Default
+		out = append(out, s)
+	}
+	slices.SortFunc(out, func(a, b setting) int { return strings.Compare(a.Name, b.Name) })
+	return out, nil
+}
+
+// plainJSON writes a JSON value for people: text without its quotes.
+func plainJSON(raw json.RawMessage) string {
+	var s string
+	if json.Unmarshal(raw, &s) == nil && string(raw) != "null" {
+		return s
+	}
+	return string(raw)
+}
+
+// title returns the first heading of the notebook, or its path.
+func (r *run) title() string {
+	for _, c := range r.Cells {
+		if c.Markdown {
+			if t, _ := heading(c.Text); t != "" {
+				return t
+			}
+		}
+	}
+	return r.Notebook
+}
+
+// cellOf returns the index of the cell that an event or a step belongs to, or
+// -1. The line decides; the number is for callers who know no line.
+func (r *run) cellOf(number, line int) int {
+	for i, c := range r.Cells {
+		if line > 0 && c.Start <= line && line <= c.End || line <= 0 && c.Number == number {
+			return i
+		}
+	}
+	return -1
+}
+
+// find returns the use of the step with this fingerprint in hex.
+func (r *run) find(key string) (use, bool) {
+	for _, u := range r.Uses {
+		if u.Key.String() == key {
+			return u, true
+		}
+	}
+	return use{}, false
+}
+
+// comparisons returns what the run's compare events say, in order.
+func (r *run) comparisons() []event.CompareData {
+	var out []event.CompareData
+	for _, e := range r.Events {
+		var c event.CompareData
+		if e.Kind == event.Compare && json.Unmarshal(e.Data, &c) == nil {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// scores returns the summaries of the run's evaluations, in order.
+func (r *run) scores() []scored {
+	var out []scored
+	for _, u := range r.Uses {
+		if s, ok := u.scored(); ok {
+			out = append(out, s)
+		}
+	}
+	return out
+}

@@ -1,0 +1,284 @@
+package reports
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"starbook/runtime/cas"
+)
+
+// overlays draws what compares runs at a glance: pass rates, evaluation losses,
+// and the pass rate against each numeric param.
+func (b *builder) overlays(rows []boardRow, params []string) ([]*figure, error) {
+	var out []*figure
+	if f := boardBars(rows); f != nil {
+		out = append(out, f)
+	}
+	f, err := b.lossOverlay(rows)
+	if err != nil {
+		return nil, err
+	}
+	if f != nil {
+		out = append(out, f)
+	}
+	return append(out, paramScatters(rows, params)...), nil
+}
+
+// boardBars draws the pass rates of the best runs.
+func boardBars(rows []boardRow) *figure {
+	v := bars{Title: "Pass rate", Rates: true, Max: 1, Note: "Whiskers: 95" + nb + "% Wilson intervals."}
+	for _, r := range rows {
+		if r.N == 0 {
+			continue
+		}
+		if len(v.Rows) == ratedRuns {
+			v.Note += " The best " + count(ratedRuns) + "."
+			break
+		}
+		v.Rows = append(v.Rows, barRow{r.name(), []barValue{rateValue(r.Passed, r.N)}})
+	}
+	return v.figure()
+}
+
+// name labels a run by its id and the params that set it apart.
+func (r boardRow) name() string {
+	s := r.ID
+	if len(r.Values) > 0 {
+		s += "  " + strings.Join(r.Values, ", ")
+	}
+	return clip(s, 26)
+}
+
+// lossOverlay draws the evaluation loss of each training, the leading ones in
+// colour. Runs that share a training share its curve.
+func (b *builder) lossOverlay(rows []boardRow) (*figure, error) {
+	c := chart{Title: "Eval loss (nats per token)", XLab: "update"}
+	at := map[cas.Digest]int{}
+	var faint []curve
+	for _, r := range rows {
+		for _, key := range r.trainingKeys {
+			if i, ok := at[key]; ok {
+				if i >= 0 {
+					c.Curves[i].Name = clip(c.Curves[i].Name+", "+r.ID, 40)
+				}
+				continue
+			}
+			if len(at) == allCurves {
+				break
+			}
+			cu, err := measured(b.st, key, "eval/loss")
+			if err != nil {
+				return nil, fmt.Errorf("reports: run %s: %w", r.ID, err)
+			}
+			at[key] = -1
+			if len(cu.Xs) == 0 {
+				continue
+			}
+			cu.Name, cu.Ink, cu.Dots = r.ID, "c8", false
+			if n := len(c.Curves); n < boldCurves {
+				cu.Ink, cu.Style, cu.Dots = series(n), styleNames[n%len(styleNames)], len(cu.Xs) <= 40
+				at[key] = n
+				c.Curves = append(c.Curves, cu)
+				continue
+			}
+			cu.Faint = true
+			faint = append(faint, cu)
+		}
+	}
+	if len(faint) > 0 {
+		c.Note = "In colour: the trainings of the leading runs. Grey: " + plural(int64(len(faint)), "other") + "."
+	}
+	c.Curves = slices.Concat(faint, c.Curves)
+	return c.figure(), nil
+}
+
+// paramScatters draws the pass rate (or, where nothing was evaluated, the loss)
+// against each param that is a number and differs; at most four.
+func paramScatters(rows []boardRow, params []string) []*figure {
+	var out []*figure
+	for k, name := range params {
+		if len(out) == 4 {
+			break
+		}
+		rates := curve{Name: "pass rate (%)", Ink: "c1", Dots: true, Bare: true}
+		loss := curve{Name: "eval loss", Ink: "c2", Dots: true, Bare: true}
+		distinct := map[float64]bool{}
+		for _, r := range rows {
+			x, err := strconv.ParseFloat(r.Values[k], 64)
+			if err != nil || !finite(x) {
+				continue
+			}
+			if r.N > 0 {
+				rates.Xs, rates.Ys = append(rates.Xs, x), append(rates.Ys, 100*r.Rate())
+				distinct[x] = true
+			} else if finite(r.Loss) {
+				loss.Xs, loss.Ys = append(loss.Xs, x), append(loss.Ys, r.Loss)
+			}
+		}
+		cu := rates
+		if len(cu.Xs) == 0 {
+			cu = loss
+			for _, x := range cu.Xs {
+				distinct[x] = true
+			}
+		}
+		if len(distinct) < 3 {
+			continue
+		}
+		c := chart{Title: strings.ToUpper(cu.Name[:1]) + cu.Name[1:] + " against " + name, XLab: name, LogX: wideAxis(cu.Xs), Curves: []curve{cu}}
+		if f := c.figure(); f != nil {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// wideAxis reports whether positive values span more than a decade, so that
+// their logarithm spreads them better.
+func wideAxis(xs []float64) bool {
+	lo, hi := math.Inf(1), math.Inf(-1)
+	for _, x := range xs {
+		lo, hi = min(lo, x), max(hi, x)
+	}
+	return lo > 0 && hi/lo >= 10
+}
+
+// matrix says which run computed which step and which found it done.
+type matrix struct {
+	Runs []string
+	Rows []matrixRow
+	Left int // steps that it leaves out
+}
+
+// matrixRow is a step; Marks has one word for each run.
+type matrixRow struct {
+	Name, Short string
+	Seconds     float64
+	Marks       []string // "run", "hit", "failed" or ""
+}
+
+// matrixOf sets the steps of the first runs against each other: a step that
+// runs share is one row.
+func matrixOf(rows []boardRow) matrix {
+	rows = rows[:min(len(rows), matrixRuns)]
+	var m matrix
+	type place struct{ seq, row int }
+	at := map[cas.Digest]place{}
+	var order []place
+	for k, r := range rows {
+		m.Runs = append(m.Runs, r.ID)
+		for _, u := range r.Uses {
+			p, ok := at[u.Key]
+			if !ok {
+				p = place{u.Seq, len(m.Rows)}
+				at[u.Key] = p
+				order = append(order, p)
+				m.Rows = append(m.Rows, matrixRow{Name: u.Name, Short: u.Key.Short(), Seconds: u.Step.Seconds, Marks: make([]string, len(rows))})
+			}
+			m.Rows[p.row].Marks[k] = u.mark()
+		}
+	}
+	slices.SortStableFunc(order, func(a, b place) int { return a.seq - b.seq })
+	sorted := make([]matrixRow, len(order))
+	for i, p := range order {
+		sorted[i] = m.Rows[p.row]
+	}
+	m.Left = max(0, len(sorted)-matrixRows)
+	m.Rows = sorted[:len(sorted)-m.Left]
+	return m
+}
+
+// mark returns what became of the step in its run.
+func (u use) mark() string {
+	switch {
+	case u.Failed != "":
+		return "failed"
+	case u.Hit:
+		return "hit"
+	}
+	return "run"
+}
+
+// environments is what differs in the machines of the first runs.
+func environments(rows []boardRow) table {
+	rows = rows[:min(len(rows), matrixRuns)]
+	keys := map[string]map[string]bool{}
+	note := func(k, v string) {
+		if keys[k] == nil {
+			keys[k] = map[string]bool{}
+		}
+		keys[k][v] = true
+	}
+	value := func(r boardRow, k string) string {
+		if k == "git commit" {
+			return clip(r.GitCommit, 12)
+		}
+		return r.Env[k]
+	}
+	for _, r := range rows {
+		for k := range r.Env {
+			note(k, "")
+		}
+	}
+	note("git commit", "")
+	for k := range keys {
+		keys[k] = map[string]bool{}
+		for _, r := range rows {
+			note(k, value(r, k))
+		}
+	}
+	t := table{Columns: []string{""}, Num: make([]bool, len(rows)+1)}
+	for _, r := range rows {
+		t.Columns = append(t.Columns, r.ID)
+	}
+	var names []string
+	for k, v := range keys {
+		if len(v) > 1 {
+			names = append(names, k)
+		}
+	}
+	slices.Sort(names)
+	for _, k := range names {
+		row := []string{k}
+		for _, r := range rows {
+			row = append(row, value(r, k))
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	return t
+}
+
+// codeDiff is how the notebook of some runs differs from that of the first.
+type codeDiff struct {
+	Title string
+	HTML  html
+}
+
+// codeDiffs compares the notebooks' texts; rows stand in the order that was asked for.
+func (b *builder) codeDiffs(rows []boardRow) ([]codeDiff, error) {
+	first := rows[0]
+	ids := map[cas.Digest][]string{}
+	var order []int
+	for i, r := range rows {
+		if ids[r.Source] == nil {
+			order = append(order, i)
+		}
+		ids[r.Source] = append(ids[r.Source], r.ID)
+	}
+	var out []codeDiff
+	for _, i := range order[1:] {
+		if len(out) == 5 {
+			break
+		}
+		r := rows[i]
+		patch, err := b.detail("patch", "The difference", diff(first.Text, r.Text))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, codeDiff{clip(first.ID+" → "+strings.Join(ids[r.Source], ", "), 80), patch})
+	}
+	return out, nil
+}

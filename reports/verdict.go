@@ -1,0 +1,122 @@
+package reports
+
+import (
+	"fmt"
+	"math"
+
+	"starbook/runtime/event"
+)
+
+// verdict is the answer to the question that a run asked: a sentence, what it
+// rests on, and what weakens it.
+type verdict struct {
+	Sentence string
+	Support  string
+	Warnings []string
+}
+
+// alpha is the error that we accept when we say that one model is better.
+const alpha = 0.05
+
+// compared says what a paired comparison showed.
+func compared(d event.CompareData) verdict {
+	b := fmt.Sprintf("%s passes %s (95%s%% interval %s, n%s%s)", d.B.Label, percent(share(d.B)), nb, interval(d.B), nb, count(int64(d.B.N)))
+	a := fmt.Sprintf("%s %s (%s", d.A.Label, percent(share(d.A)), interval(d.A))
+	if d.A.N != d.B.N {
+		a += ", n" + nb + count(int64(d.A.N))
+	}
+	v := verdict{Sentence: b + ", " + a + ").", Warnings: d.Warnings}
+	v.Support = fmt.Sprintf("On the same %s: %s (95%s%% interval %s to %s), %s fixed, %s broken; exact McNemar p%s%s.",
+		plural(int64(d.Items), "item"), points(d.Diff), nb, signed(d.DiffLow), signed(d.DiffHigh),
+		count(int64(d.Fixed)), count(int64(d.Broken)), nb, pvalue(d.P))
+	if !(d.P < alpha) {
+		v.Support += " No difference is shown."
+	}
+	return v
+}
+
+// share returns the pass rate of a side, NaN without items.
+func share(s event.Side) float64 {
+	if s.N <= 0 {
+		return math.NaN()
+	}
+	return float64(s.Passed) / float64(s.N)
+}
+
+// interval writes the interval of a side in percent: 85.5–89.2.
+func interval(s event.Side) string {
+	low, high := s.Low, s.High
+	if !(high > low) {
+		low, high = wilson(s.Passed, max(s.N, 0))
+	}
+	return rate(low) + "–" + rate(high)
+}
+
+// signed writes a difference of rates in percent with its sign: +19.2.
+func signed(v float64) string {
+	if 100*v >= 0.05 {
+		return "+" + rate(v)
+	}
+	return rate(v)
+}
+
+// verdict returns what the run showed: its last comparison, or else its last
+// evaluation, or else its training, or else that it ran.
+func (r *run) verdict() verdict {
+	if c := r.comparisons(); len(c) > 0 {
+		return compared(c[len(c)-1])
+	}
+	if s := r.scores(); len(s) > 0 {
+		last := s[len(s)-1]
+		low, high := wilson(last.Passed, last.N)
+		name := last.Model
+		if name == "" {
+			name = "The model"
+		}
+		return verdict{
+			Sentence: fmt.Sprintf("%s passes %s (95%s%% interval %s–%s, n%s%s).", name, percent(last.rate()), nb, rate(low), rate(high), nb, count(int64(last.N))),
+			Support:  "Nothing was compared: report.compare(before, after) would say whether this is better.",
+		}
+	}
+	for i := len(r.Uses) - 1; i >= 0; i-- {
+		if t, ok := r.Uses[i].trained(); ok {
+			return verdict{Sentence: t.sentence(), Support: "Nothing was evaluated: a loss is no pass rate."}
+		}
+	}
+	c := r.costs()
+	return verdict{Sentence: fmt.Sprintf("%s, %d of them found done.", plural(int64(c.Steps), "step"), c.Hits)}
+}
+
+// score returns the pass rate that stands for the run: side B of its last
+// comparison, or its last evaluation.
+func (r *run) score() (passed, n int, ok bool) {
+	if c := r.comparisons(); len(c) > 0 && c[len(c)-1].B.N > 0 {
+		b := c[len(c)-1].B
+		return b.Passed, b.N, true
+	}
+	if s := r.scores(); len(s) > 0 {
+		return s[len(s)-1].Passed, s[len(s)-1].N, true
+	}
+	return 0, 0, false
+}
+
+// tile is a figure to take in at a glance.
+type tile struct{ Name, Value, Note string }
+
+// tiles returns the run's figures.
+func (r *run) tiles() []tile {
+	var out []tile
+	if passed, n, ok := r.score(); ok {
+		low, high := wilson(passed, n)
+		out = append(out, tile{"pass rate", percent(float64(passed) / float64(n)), rate(low) + "–" + rate(high) + ", n" + nb + count(int64(n))})
+	}
+	if b := r.bestLoss(); finite(b) {
+		out = append(out, tile{"eval loss", number(b), "perplexity " + number(math.Exp(b))})
+	}
+	c := r.costs()
+	out = append(out,
+		tile{"paid", dollars(c.USD), "in this run"},
+		tile{"computed", seconds(c.Seconds), plural(int64(c.Steps-c.Hits), "step") + " run"},
+		tile{"saved", seconds(c.SavedSeconds), dollars(c.SavedUSD) + " by " + plural(int64(c.Hits), "hit")})
+	return out
+}

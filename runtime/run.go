@@ -1,0 +1,279 @@
+package runtime
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
+
+	"starbook/runtime/cas"
+	"starbook/runtime/event"
+	"starbook/runtime/store"
+)
+
+// Limits on a script itself; what its steps do is not counted.
+const (
+	DefaultMaxSteps = 1_000_000_000 // operations of the interpreter, some half a minute
+	DefaultMaxHeap  = 4 << 30       // bytes by which the heap may grow
+)
+
+// Run is one execution of one notebook. Set the exported fields, then call
+// Exec once. It is safe for use by the many threads of a script.
+type Run struct {
+	ID       string // 8 hex digits; Exec makes one up if it is empty
+	Notebook *Notebook
+	Store    *store.Store
+	Sink     event.Sink        // sees every event after the store has; may be nil
+	Pool     *Pool             // nil: every step runs at once
+	Params   map[string]string // what -p said
+	Fresh    []string          // names of steps to do again; "all" for every step
+	Argv     []string
+	Env      map[string]string // facts for the record, besides those Exec knows
+	MaxSteps uint64            // 0: DefaultMaxSteps
+	MaxHeap  uint64            // 0: DefaultMaxHeap; best effort, looked at ten times a second
+
+	working atomic.Int64 // steps at work
+
+	mu      sync.Mutex // guards what follows
+	seq     int
+	calls   map[cas.Digest]*call
+	params  params
+	bars    struct{ all, failed int }
+	secrets []string
+	files   map[string]*syntax.File // resolved, by the name positions have
+	sources map[string][]byte
+	libs    []cas.Entry
+}
+
+// local is the key of the one thread-local: a *scope.
+const local = "starbook"
+
+// scope ties a thread to what it runs for.
+type scope struct {
+	run        *Run
+	ctx        context.Context
+	cell, line int // where the thread was forked; 0 on the main thread
+}
+
+// From returns the run that a thread works for and the context of its work.
+// Functions that a built-in calls for every row have neither.
+func From(t *starlark.Thread) (*Run, context.Context, error) {
+	if s, ok := t.Local(local).(*scope); ok {
+		return s.run, s.ctx, nil
+	}
+	return nil, nil, errors.New("not possible here: call it from the notebook, and pass its result in")
+}
+
+// Exec executes the notebook and closes the record of the run, whatever
+// happens. The error is nil, a *ScriptError, or wraps ErrBar, ErrInterrupted
+// or ErrUsage; ExitCode tells them apart.
+func (r *Run) Exec(ctx context.Context, predeclared starlark.StringDict) error {
+	if err := r.begin(ctx); err != nil {
+		return err
+	}
+	err := r.script(ctx, predeclared)
+	if err == nil {
+		err = r.paramsKnown()
+	}
+	if err == nil && r.bars.failed > 0 {
+		err = fmt.Errorf("%w (%d of %d)", ErrBar, r.bars.failed, r.bars.all)
+	}
+	return errors.Join(err, r.end(err))
+}
+
+func (r *Run) begin(ctx context.Context) error {
+	r.calls = map[cas.Digest]*call{}
+	r.files = map[string]*syntax.File{}
+	r.sources = map[string][]byte{r.Notebook.Path: r.Notebook.Source}
+	if r.ID == "" {
+		var b [4]byte
+		rand.Read(b[:]) // never fails
+		r.ID = hex.EncodeToString(b[:])
+	}
+	source, err := r.Store.Blobs.Put(r.Notebook.Source)
+	if err != nil {
+		return fmt.Errorf("run: keeping %s: %w", r.Notebook.Path, err)
+	}
+	commit, dirty := gitState(ctx, filepath.Dir(r.Notebook.Path), r.Store.Blobs)
+	err = r.Store.BeginRun(store.Run{
+		ID: r.ID, Notebook: r.Notebook.Path, Source: source, Params: json.RawMessage("{}"), Argv: r.Argv,
+		Started: time.Now().UTC(), Status: store.Running, GitCommit: commit, GitDirty: dirty, Env: environment(r.Env),
+	})
+	if err != nil {
+		return fmt.Errorf("run: %w", err)
+	}
+	r.emit(event.Event{Kind: event.RunStart, Text: r.Notebook.Path})
+	return nil
+}
+
+// end closes the record. It works even if the context is gone.
+func (r *Run) end(err error) error {
+	st, msg := store.Done, ""
+	switch {
+	case errors.Is(err, ErrInterrupted):
+		st = store.Interrupted
+	case err != nil && !errors.Is(err, ErrBar):
+		st = store.Failed
+	}
+	if err != nil {
+		msg = r.redact(err.Error())
+	}
+	r.emit(event.Event{Kind: event.RunDone, Text: msg})
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	return errors.Join(r.recordParams(), r.Store.Flush(ctx), r.Store.EndRun(r.ID, st, ExitCode(err), msg))
+}
+
+// script runs the file on a thread of its own.
+func (r *Run) script(ctx context.Context, predeclared starlark.StringDict) (err error) {
+	t, stop := r.thread(ctx, &scope{run: r, ctx: ctx}, r.Notebook.Path)
+	defer stop()
+	heap := watchHeap(orDefault(r.MaxHeap, DefaultMaxHeap), func() bool { return r.working.Load() == 0 }, t.Cancel)
+	defer heap()
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("run: internal error, please report it: %v", p)
+		}
+	}()
+	l, err := newLoader(r, predeclared)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	t.Load = l.load
+	_, err = l.exec(t, r.Notebook.Path, r.Notebook.Source)
+	return r.scriptError(ctx, err)
+}
+
+// Fork returns a thread on which a built-in can call a function of the script
+// while parent waits: a point of a sweep. What it does is attributed to the
+// place where parent stands. stop gives the thread back.
+func (r *Run) Fork(ctx context.Context, parent *starlark.Thread, name string) (t *starlark.Thread, stop func()) {
+	cell, line := r.Place(parent)
+	return r.thread(ctx, &scope{run: r, ctx: ctx, cell: cell, line: line}, name)
+}
+
+func (r *Run) thread(ctx context.Context, s *scope, name string) (*starlark.Thread, func()) {
+	t := &starlark.Thread{Name: name, Print: func(t *starlark.Thread, msg string) {
+		r.Emit(t, event.Event{Kind: event.Print, Text: msg})
+	}}
+	t.SetLocal(local, s)
+	limit := orDefault(r.MaxSteps, DefaultMaxSteps)
+	t.SetMaxExecutionSteps(limit)
+	t.OnMaxSteps = func(t *starlark.Thread) {
+		t.Cancel(fmt.Sprintf("the script ran for more than %d operations: is there a loop without an end?", limit))
+	}
+	stop := context.AfterFunc(ctx, func() { t.Cancel(ErrInterrupted.Error()) })
+	return t, func() { stop() }
+}
+
+// Place returns the cell and the line of the notebook to which what t does
+// belongs: those of its outermost call there.
+func (r *Run) Place(t *starlark.Thread) (cell, line int) {
+	if s, ok := t.Local(local).(*scope); ok && s.line > 0 {
+		return s.cell, s.line
+	}
+	for depth := t.CallStackDepth() - 1; depth >= 0; depth-- {
+		if pos := t.CallFrame(depth).Pos; pos.Filename() == r.Notebook.Path {
+			return r.Notebook.Cell(int(pos.Line)), int(pos.Line)
+		}
+	}
+	return 0, 0
+}
+
+// Emit sends e on its way, attributed to the place where t stands.
+func (r *Run) Emit(t *starlark.Thread, e event.Event) {
+	e.Cell, e.Line = r.Place(t)
+	r.emit(e)
+}
+
+// Syntax returns the resolved syntax tree of a file of this run, by the name
+// that positions in it carry, or nil. Functions are fingerprinted by it.
+func (r *Run) Syntax(file string) *syntax.File {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.files[file]
+}
+
+// scriptError says where err came from. A cancelled script was interrupted.
+func (r *Run) scriptError(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	e := &ScriptError{Cause: err, Frames: frames(err)}
+	var eval *starlark.EvalError
+	if errors.As(err, &eval) {
+		e.Cause = cause(eval)
+	} else if msg, ok := syntaxMessage(err); ok {
+		e.Cause = errors.New(msg)
+	}
+	if ctx.Err() != nil {
+		e.Cause = ErrInterrupted
+	}
+	if len(e.Frames) == 0 {
+		return e.Cause
+	}
+	last := e.Frames[len(e.Frames)-1]
+	e.File, e.Line, e.Col = last.File, last.Line, last.Col
+	if lines := strings.Split(string(r.sources[e.File]), "\n"); e.Line >= 1 && e.Line <= len(lines) {
+		e.Source = strings.TrimSuffix(lines[e.Line-1], "\r")
+	}
+	for _, f := range e.Frames {
+		if f.File == r.Notebook.Path {
+			e.Cell = r.Notebook.Cell(f.Line)
+			break
+		}
+	}
+	if e.Cell > 0 {
+		e.Title = r.Notebook.Cells[e.Cell-1].Title
+	}
+	return e
+}
+
+// cause is what a built-in returned, or what the interpreter said.
+func cause(e *starlark.EvalError) error {
+	if msg, ok := strings.CutPrefix(e.Msg, "Starlark computation cancelled: "); ok {
+		return errors.New(msg)
+	}
+	if err := e.Unwrap(); err != nil {
+		return err
+	}
+	return e
+}
+
+// frames returns the places in script files on the way to err, outermost
+// first, through every thread that was involved.
+func frames(err error) []Frame {
+	var out []Frame
+	add := func(name string, pos syntax.Position) {
+		if pos.Line > 0 {
+			out = append(out, Frame{Name: name, File: pos.Filename(), Line: int(pos.Line), Col: int(pos.Col)})
+		}
+	}
+	for e := (*starlark.EvalError)(nil); errors.As(err, &e); err = e.Unwrap() {
+		for _, f := range e.CallStack {
+			add(f.Name, f.Pos)
+		}
+	}
+	if pos, ok := syntaxPosition(err); ok {
+		add("<toplevel>", pos)
+	}
+	return out
+}
+
+func orDefault(v, def uint64) uint64 {
+	if v == 0 {
+		return def
+	}
+	return v
+}
