@@ -4,10 +4,13 @@
 
 INL long ISA(block_rows)(long len) { return len < 256 ? 24 : 48; }
 
+// padded is the stride of a row of scores: whole vectors for every instruction set.
+INL long ISA(padded)(long len) { return (len + LANES - 1) / LANES * LANES; }
+
 // attention_size: per key three panels and two blocks of scores, and two
 // panels of a block of rows.
 static long ISA(attention_size)(long len, long dim) {
-  long keys = len + WIDE, width = dim + WIDE, rows = ISA(block_rows)(len) + ME;
+  long keys = ISA(padded)(len) + WIDE, width = dim + WIDE, rows = ISA(block_rows)(len) + ME;
   return 3 * keys * width + 2 * rows * keys + 2 * rows * width + ME * 512 + 64 * 8;
 }
 
@@ -27,18 +30,46 @@ static void ISA(pack_all)(const Product *g) {
   ISA(gemm_pack)(g, 0, (g->k + g->block - 1) / g->block * ((g->n + WIDE - 1) / WIDE));
 }
 
-// Span is the keys from lo up to hi that the rows i0 to i1 see; lo is on a panel.
+// Span is the keys from lo up to hi that the rows i0 to i1 see; lo is on a
+// panel's edge and a multiple of LANES.
 typedef struct { long i0, i1, lo, hi; } ISA(Span);
 
 INL ISA(Span) ISA(span)(const Seq *s, long i0) {
   long i1 = MIN(i0 + ISA(block_rows)(s->len), s->len), lo = s->window ? i0 - s->window + 1 : 0;
-  return (ISA(Span)){i0, i1, lo < 0 ? 0 : lo / WIDE * WIDE, i1};
+  return (ISA(Span)){i0, i1, lo < 0 ? 0 : lo / (3 * LANES) * (3 * LANES), i1};
 }
 
 // first returns the first key that row i sees.
 INL long ISA(first)(const Seq *s, long i) {
   long j = s->window ? i - s->window + 1 : 0;
   return j < 0 ? 0 : j;
+}
+
+// softmax turns the scores j0 to j1 of a row into weights and all others from
+// lo up to the next panel after j1 into 0; it returns the log of the sum of
+// exponentials. A key's lane depends on its number alone.
+static float ISA(softmax)(float *x, long lo, long hi, long j0, long j1, float scale) {
+  float s[LANES] = {0}, m[LANES];
+  for (int l = 0; l < LANES; l++) m[l] = x[j0];
+  for (long j = lo; j < hi; j += LANES) {
+    int a = j0 - j, b = j1 - j;
+    for (int l = 0; l < LANES; l++) {
+      float v = (l >= a) & (l < b) ? x[j + l] : m[l];
+      m[l] = v > m[l] ? v : m[l];
+    }
+  }
+  float top = ISA(peak)(m) * scale;
+  for (long j = lo; j < hi; j += LANES) {
+    int a = j0 - j, b = j1 - j;
+    IVDEP for (int l = 0; l < LANES; l++) {
+      float e = ISA(e)(x[j + l] * scale - top);
+      x[j + l] = e = (l >= a) & (l < b) ? e : 0;
+      s[l] += e;
+    }
+  }
+  float sum = ISA(fold)(s), f = 1 / sum;
+  for (long j = lo; j < hi; j++) x[j] *= f;
+  return (float)(top + __builtin_log(sum));
 }
 
 static void ISA(attention)(float *out, float *lse, const float *q, const float *k, const float *v, const Seq *s, long head, float *work) {
@@ -48,26 +79,20 @@ static void ISA(attention)(float *out, float *lse, const float *q, const float *
   lse += s->first * s->heads + head;
   k += s->first * krow + group * dim;
   v += s->first * krow + group * dim;
-  float *scratch = ISA(take)(&work, ME * 512), *score = ISA(take)(&work, ISA(block_rows)(len) * (len + WIDE));
+  long ld = ISA(padded)(len);
+  float *scratch = ISA(take)(&work, ME * 512), *score = ISA(take)(&work, ISA(block_rows)(len) * ld);
   float *kp = ISA(take)(&work, (len + WIDE) * dim), *vp = ISA(take)(&work, len * (dim + WIDE));
-  Product scores = ISA(product)((Operand){q, qrow, 1}, (Operand){k, krow, 1}, score, len, len, len, dim, kp);
-  Product mix = ISA(product)((Operand){score, len, 1}, (Operand){v, 1, krow}, out, qrow, len, dim, len, vp);
+  Product scores = ISA(product)((Operand){q, qrow, 1}, (Operand){k, krow, 1}, score, ld, len, len, dim, kp);
+  Product mix = ISA(product)((Operand){score, ld, 1}, (Operand){v, 1, krow}, out, qrow, len, dim, len, vp);
   ISA(pack_all)(&scores);
   ISA(pack_all)(&mix);
   for (long i0 = 0; i0 < len; i0 += ISA(block_rows)(len)) {
     ISA(Span) b = ISA(span)(s, i0);
-    scores.c = score - b.i0 * len;
+    scores.c = score - b.i0 * ld;
     ISA(gemm)(&scores, b.i0, b.i1, b.lo, b.hi, scratch);
-    for (long i = b.i0; i < b.i1; i++) {
-      float *x = score + (i - b.i0) * len;
-      long j0 = ISA(first)(s, i), n = i + 1 - j0;
-      float top = ISA(largest)(x + j0, n) * s->scale, sum = ISA(exp_sum)(x + j0, x + j0, n, s->scale, top), f = 1 / sum;
-      lse[i * s->heads] = (float)(top + __builtin_log(sum));
-      for (long j = b.lo; j < j0; j++) x[j] = 0;
-      for (long j = j0; j <= i; j++) x[j] *= f;
-      for (long j = i + 1; j < b.hi; j++) x[j] = 0;
-    }
-    mix.a.p = score - b.i0 * len;
+    for (long i = b.i0; i < b.i1; i++)
+      lse[i * s->heads] = ISA(softmax)(score + (i - b.i0) * ld, b.lo, ISA(padded)(b.hi), ISA(first)(s, i), i + 1, s->scale);
+    mix.a.p = score - b.i0 * ld;
     mix.from = b.lo, mix.to = b.hi;
     ISA(gemm)(&mix, b.i0, b.i1, 0, dim, scratch);
   }
@@ -79,14 +104,14 @@ static void ISA(attention)(float *out, float *lse, const float *q, const float *
 static void ISA(attention_back)(float *dq, float *dk, float *dv, const float *dout, const float *out, const float *lse,
                                 const float *q, const float *k, const float *v, const Seq *s, long kvhead, float *work) {
   long len = s->len, dim = s->dim, qrow = s->heads * dim, krow = s->kv * dim, group = s->heads / s->kv;
-  long rows = ISA(block_rows)(len), qat = s->first * qrow, kat = s->first * krow + kvhead * dim;
+  long rows = ISA(block_rows)(len), ld = ISA(padded)(len), qat = s->first * qrow, kat = s->first * krow + kvhead * dim;
   dk += kat, dv += kat, k += kat, v += kat;
-  float *scratch = ISA(take)(&work, ME * 512), *p = ISA(take)(&work, rows * (len + WIDE)), *ds = ISA(take)(&work, rows * (len + WIDE));
+  float *scratch = ISA(take)(&work, ME * 512), *p = ISA(take)(&work, rows * ld), *ds = ISA(take)(&work, rows * ld);
   float *kt = ISA(take)(&work, (len + WIDE) * dim), *vt = ISA(take)(&work, (len + WIDE) * dim);
   float *kp = ISA(take)(&work, len * (dim + WIDE)), *qp = ISA(take)(&work, rows * (dim + WIDE)), *op = ISA(take)(&work, rows * (dim + WIDE));
-  Product scores = ISA(product)((Operand){0, qrow, 1}, (Operand){k, krow, 1}, 0, len, len, len, dim, kt);
-  Product dscore = ISA(product)((Operand){0, qrow, 1}, (Operand){v, krow, 1}, 0, len, len, len, dim, vt);
-  Product toq = ISA(product)((Operand){0, len, 1}, (Operand){k, 1, krow}, 0, qrow, len, dim, len, kp);
+  Product scores = ISA(product)((Operand){0, qrow, 1}, (Operand){k, krow, 1}, 0, ld, len, len, dim, kt);
+  Product dscore = ISA(product)((Operand){0, qrow, 1}, (Operand){v, krow, 1}, 0, ld, len, len, dim, vt);
+  Product toq = ISA(product)((Operand){0, ld, 1}, (Operand){k, 1, krow}, 0, qrow, len, dim, len, kp);
   ISA(pack_all)(&scores);
   ISA(pack_all)(&dscore);
   ISA(pack_all)(&toq);
@@ -98,24 +123,23 @@ static void ISA(attention_back)(float *dq, float *dk, float *dv, const float *do
     for (long i0 = 0; i0 < len; i0 += rows) {
       ISA(Span) b = ISA(span)(s, i0);
       long n = b.i1 - b.i0;
-      scores.c = p - b.i0 * len, dscore.c = ds - b.i0 * len;
+      scores.c = p - b.i0 * ld, dscore.c = ds - b.i0 * ld;
       ISA(gemm)(&scores, b.i0, b.i1, b.lo, b.hi, scratch);
       ISA(gemm)(&dscore, b.i0, b.i1, b.lo, b.hi, scratch);
       for (long i = b.i0; i < b.i1; i++) {
-        float *x = p + (i - b.i0) * len, *y = ds + (i - b.i0) * len;
+        float *x = p + (i - b.i0) * ld + b.lo, *y = ds + (i - b.i0) * ld + b.lo;
         float l = lse[(s->first + i) * s->heads + head], delta = ISA(dot)(dout + at + i * qrow, out + at + i * qrow, dim);
-        long j0 = ISA(first)(s, i);
-        for (long j = b.lo; j < j0; j++) x[j] = y[j] = 0;
-        IVDEP for (long j = j0; j <= i; j++) {
-          x[j] = ISA(e)(x[j] * s->scale - l);
-          y[j] = x[j] * (y[j] - delta) * s->scale;
+        int first = ISA(first)(s, i) - b.lo, last = i - b.lo, n = ISA(padded)(b.hi) - b.lo;
+        IVDEP for (int j = 0; j < n; j++) {
+          float w = ISA(e)(x[j] * s->scale - l), d = w * (y[j] - delta) * s->scale;
+          x[j] = (j >= first) & (j <= last) ? w : 0;
+          y[j] = (j >= first) & (j <= last) ? d : 0;
         }
-        for (long j = i + 1; j < b.hi; j++) x[j] = y[j] = 0;
       }
-      toq.a.p = ds - b.i0 * len, toq.from = b.lo, toq.to = b.hi;
+      toq.a.p = ds - b.i0 * ld, toq.from = b.lo, toq.to = b.hi;
       ISA(gemm)(&toq, b.i0, b.i1, 0, dim, scratch);
-      Product tok = ISA(product)((Operand){ds, 1, len}, (Operand){q + at + b.i0 * qrow, 1, qrow}, dk, krow, len, dim, n, qp);
-      Product tov = ISA(product)((Operand){p, 1, len}, (Operand){dout + at + b.i0 * qrow, 1, qrow}, dv, krow, len, dim, n, op);
+      Product tok = ISA(product)((Operand){ds, 1, ld}, (Operand){q + at + b.i0 * qrow, 1, qrow}, dk, krow, len, dim, n, qp);
+      Product tov = ISA(product)((Operand){p, 1, ld}, (Operand){dout + at + b.i0 * qrow, 1, qrow}, dv, krow, len, dim, n, op);
       tok.add = tov.add = 1;
       ISA(pack_all)(&tok);
       ISA(pack_all)(&tov);
@@ -137,8 +161,9 @@ static void ISA(attention_cached)(float *out, const float *q, const float *keys,
   for (long j = 0; j < n; j++)
     for (long h = 0; h < per; h++) work[h * n + j] = ISA(dot)(q + h * dim, keys + j * row, dim);
   for (long h = 0; h < per; h++) {
-    float *x = work + h * n, *o = out + h * dim, top = ISA(largest)(x, n) * scale;
-    float f = 1 / ISA(exp_sum)(x, x, n, scale, top);
+    float *x = work + h * n, *o = out + h * dim;
+    for (long j = 0; j < n; j++) x[j] *= scale;
+    float f = 1 / ISA(exps)(x, n, ISA(largest)(x, n));
     for (long e = 0; e < dim; e++) o[e] = 0;
     for (long j = 0; j < n; j++)
       IVDEP for (long e = 0; e < dim; e++) o[e] += x[j] * values[j * row + e];

@@ -3,7 +3,7 @@
 // the width of a vector.
 #define LANES 32
 
-// exp2ln is e^x within 1e-7 of itself: x = n·ln 2 + r, and a polynomial of
+// e is e^x within 1e-7 of itself: x = n·ln 2 + r, and a polynomial of
 // degree 6 in r (the one of Cephes' expf). It stays finite: below -87 it is
 // 1e-38, above 88 3e38.
 INL float ISA(e)(float x) {
@@ -22,12 +22,31 @@ INL float ISA(e)(float x) {
   return p * scale.f;
 }
 
+// root is the square root of x >= 0 within 2e-7: three Newton steps for
+// 1/sqrt. The library's would keep a loop from being vectorised, for errno.
+INL float ISA(root)(float x) {
+  union { float f; int32_t i; } y = {x};
+  y.i = 0x5f375a86 - (y.i >> 1);
+  for (int n = 0; n < 3; n++) y.f *= 1.5f - 0.5f * x * y.f * y.f;
+  return x * y.f;
+}
+
 INL float ISA(sigmoid)(float x) { return 1 / (1 + ISA(e)(-x)); }
 
-INL float ISA(fold)(float *s) { // the sum of LANES partial sums
-  for (int w = LANES / 2; w; w /= 2)
-    for (int j = 0; j < w; j++) s[j] += s[j + w];
-  return s[0];
+// fold is the sum of LANES partial sums, the upper half added to the lower
+// until one is left; peak is their largest.
+INL float ISA(fold)(const float *s) {
+  const f4u *v = (const f4u *)s;
+  f4 a = (v[0] + v[4] + (v[2] + v[6])) + (v[1] + v[5] + (v[3] + v[7]));
+  return (a[0] + a[2]) + (a[1] + a[3]);
+}
+INL float ISA(peak)(const float *s) {
+  float m[16];
+  for (int j = 0; j < 16; j++) m[j] = s[j] > s[j + 16] ? s[j] : s[j + 16];
+  for (int j = 0; j < 8; j++) m[j] = m[j] > m[j + 8] ? m[j] : m[j + 8];
+  for (int j = 0; j < 4; j++) m[j] = m[j] > m[j + 4] ? m[j] : m[j + 4];
+  float a = m[0] > m[2] ? m[0] : m[2], b = m[1] > m[3] ? m[1] : m[3];
+  return a > b ? a : b;
 }
 
 static float ISA(dot)(const float *x, const float *y, long n) {
@@ -35,42 +54,49 @@ static float ISA(dot)(const float *x, const float *y, long n) {
   long i = 0;
   for (; i + LANES <= n; i += LANES)
     for (int j = 0; j < LANES; j++) s[j] += x[i + j] * y[i + j];
+  for (; i + 16 <= n; i += 16)
+    for (int j = 0; j < 16; j++) s[j] += x[i + j] * y[i + j];
   for (int j = 0; i < n; i++, j++) s[j] += x[i] * y[i];
   return ISA(fold)(s);
 }
 
+// tail copies the last n < LANES elements of x to t, followed by fill.
+INL void ISA(tail)(float *t, const float *x, long n, float fill) {
+  for (int j = 0; j < LANES; j++) t[j] = fill;
+  __builtin_memcpy(t, x, n * 4);
+}
+
 static float ISA(largest)(const float *x, long n) {
-  float m[LANES];
+  float m[LANES], t[LANES];
   for (int j = 0; j < LANES; j++) m[j] = x[0];
   long i = 0;
   for (; i + LANES <= n; i += LANES)
     for (int j = 0; j < LANES; j++) m[j] = x[i + j] > m[j] ? x[i + j] : m[j];
-  for (; i < n; i++) m[0] = x[i] > m[0] ? x[i] : m[0];
-  for (int j = 1; j < LANES; j++) m[0] = m[j] > m[0] ? m[j] : m[0];
-  return m[0];
+  ISA(tail)(t, x + i, n - i, x[0]);
+  for (int j = 0; j < LANES; j++) m[j] = t[j] > m[j] ? t[j] : m[j];
+  return ISA(peak)(m);
 }
 
-// exp_sum returns Σ e^(scale·x - top), and writes the terms to y if it is given.
-INL float ISA(terms)(float *y, const float *x, long n, float scale, float top) {
-  float s[LANES] = {0};
+// terms returns the sum of e^(x - top), and writes the terms to y if it is given.
+INL float ISA(terms)(float *y, const float *x, long n, float top) {
+  float s[LANES] = {0}, t[LANES];
   long i = 0;
-  for (; i + LANES <= n; i += LANES) {
+  for (; i + LANES <= n; i += LANES)
     IVDEP for (int j = 0; j < LANES; j++) {
-      float e = ISA(e)(x[i + j] * scale - top);
+      float e = ISA(e)(x[i + j] - top);
       if (y) y[i + j] = e;
       s[j] += e;
     }
+  ISA(tail)(t, x + i, n - i, top);
+  for (int j = 0; j < LANES; j++) {
+    t[j] = ISA(e)(t[j] - top);
+    s[j] += j < n - i ? t[j] : 0;
   }
-  for (int j = 0; i < n; i++, j++) {
-    float e = ISA(e)(x[i] * scale - top);
-    if (y) y[i] = e;
-    s[j] += e;
-  }
+  if (y) __builtin_memcpy(y + i, t, (n - i) * 4);
   return ISA(fold)(s);
 }
-static float ISA(exp_sum)(float *y, const float *x, long n, float scale, float top) {
-  return y ? ISA(terms)(y, x, n, scale, top) : ISA(terms)(0, x, n, scale, top);
-}
+static float ISA(exp_sum)(const float *x, long n, float top) { return ISA(terms)(0, x, n, top); }
+static float ISA(exps)(float *x, long n, float top) { return ISA(terms)(x, x, n, top); }
 
 static void ISA(convert)(void *y, int ybf16, const void *x, int xbf16, long n) {
   if (xbf16)
@@ -132,6 +158,6 @@ static void ISA(adamw)(float *w, const float *g, float *m, float *v, long n,
     float d = g[i] * grad, m1 = m[i] + (d - m[i]) * beta1, v1 = v[i] + (d * d - v[i]) * beta2;
     m[i] = m1;
     v[i] = v1;
-    w[i] = w[i] * decay - step * m1 / (__builtin_sqrtf(v1) * root + eps);
+    w[i] = w[i] * decay - step * m1 / (ISA(root)(v1) * root + eps);
   }
 }

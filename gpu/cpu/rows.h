@@ -63,7 +63,7 @@ static void ISA(cross_entropy)(float *loss, float *logits, const int32_t *target
       continue;
     }
     float top = ISA(largest)(logits, vocab), target = logits[targets[i]];
-    float sum = ISA(exp_sum)(scale != 0 ? logits : 0, logits, vocab, 1, top);
+    float sum = scale != 0 ? ISA(exps)(logits, vocab, top) : ISA(exp_sum)(logits, vocab, top);
     loss[i] = (float)(__builtin_log(sum) + top - target);
     if (scale == 0) continue;
     float f = scale / sum;
@@ -78,6 +78,6 @@ static void ISA(argmax)(int32_t *ids, float *logp, const float *logits, long row
     long j = 0;
     while (j < vocab - 1 && logits[j] != top) j++;
     ids[i] = (int32_t)j;
-    logp[i] = (float)-__builtin_log(ISA(exp_sum)(0, logits, vocab, 1, top));
+    logp[i] = (float)-__builtin_log(ISA(exp_sum)(logits, vocab, top));
   }
 }
