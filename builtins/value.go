@@ -39,8 +39,15 @@ type Fact struct{ Name, Doc string }
 // Handle returns a as a value for scripts.
 func (h *Host) Handle(a runtime.Artifact) Handle { return Handle{a, h} }
 
-// String implements starlark.Value: <adapter 05a20ac3>.
-func (h Handle) String() string { return fmt.Sprintf("<%s %s>", h.Kind, h.Digest.Short()) }
+// String implements starlark.Value: <adapter 05a20ac3>; scores show their rate.
+func (h Handle) String() string {
+	if h.Kind == "scores" {
+		if s, ok := describeScores(h); ok {
+			return s
+		}
+	}
+	return fmt.Sprintf("<%s %s>", h.Kind, h.Digest.Short())
+}
 
 // Type implements starlark.Value.
 func (h Handle) Type() string { return h.Kind }
