@@ -22,13 +22,12 @@ PATTERNS = {
 }
 ATOMS = """a b the The THE hello Hello don't DON'T we'LL I'm they'Re 's 'S 'ſ 't 've 'd ' '' I'd've x1 12 123 1234 12345678 3.14 ½ Ⅷ ٣٤ ² é é ñ Å ﬁ ǅ ʰ ß ſ ẞ
 ª 中文 日本語 한국어 กำ हिन्दी עברית عَرَبي 🙂 👍🏽 👩‍👩‍👧 🇩🇪 ́ ̈ ्  \u200d \u200b \ufeff \u00ad \x00 \x7f \x85 \xa0 \u2003 \u2028 \u3000 \ufffd \U0010ffff . , ... !? -- // / /n (){} <s> </s> <unk> <|end|>
-<|endoftext|> <|x <think> [tag] word _ __init__ camelCase HTTPServer XMLHttp2 Ünï ▁ ▁▁ Ġ Ġthe <0x0A> <0xE2> \\""".encode().decode("utf8").split(" ")
-ATOMS = [a.encode("latin1", "backslashreplace").decode("unicode_escape").encode("utf-16", "surrogatepass").decode("utf-16") if "\\" in a and len(a) > 1 else a for a in " ".join(ATOMS).split()]
+<|endoftext|> <|x <think> [tag] word _ __init__ camelCase HTTPServer XMLHttp2 Ünï ▁ ▁▁ Ġ Ġthe <0x0A> <0xE2> \\""".replace("\n", " ").split(" ")
 SPACES = ["", "", "", " ", " ", "  ", "   ", "\n", "\r\n", "\t", " \n ", "\n\n\n", " \t\n\r ", "\xa0", "\u3000 "]
 
 def texts(seed, n):
     r = random.Random(seed)
-    out = ["", " ", "  ", "\n", "a", " a", "a ", "\r\n\r\n", "x" * 100, "ab" * 60, " " * 70, "0" * 50, "the the  the   the", "<s>a</s>", "a <|end|> b", "a  [tag]  b", "[tag][tag]", " [tag] <|end|> ", "a word, awordb word", "word", "<|end|>" * 3, "e\u0301", "\u1e9b\u0323", "\u0301", "a\u0301A", "\u0301A", "\u0301a", "\u0301\u0301Ab"]
+    out = ["", " ", "  ", "\n", "a", " a", "a ", "\r\n\r\n", "x" * 100, "ab" * 60, " " * 70, "0" * 50, "the the  the   the", "<s>a</s>", "a <|end|> b", "a  [tag]  b", "[tag][tag]", " [tag] <|end|> ", "a word, awordb word", "word", "<|end|>" * 3, "e\u0301", "\u1e9b\u0323", "\u0301", "a\u0301A", "\u0301A", "\u0301a", "\u0301\u0301Ab", "a" + "\u0301" * 40, "x\u0323\u0301" * 3 + "e" + "\u0301\u0323\u0328" * 15 + "z", "\u0344" * 35]
     for _ in range(n):
         out.append("".join(r.choice(SPACES) + r.choice(ATOMS) for _ in range(r.randint(1, 14))) + r.choice(SPACES))
     for _ in range(n // 4):
