@@ -3,6 +3,8 @@
 Each line: {"name", "tokenizer": a tokenizer.json, "cases": [[text, ids, ids with the template around, decoded,
 decoded without special tokens], ...]}. The tokenizers are trained here on the texts below, so nothing in the
 file belongs to anybody else. Usage: python oracle.py > oracle.jsonl.gz
+
+`python oracle.py train > train.json.gz` writes {"texts", "tokenizer"}: what the library's own trainer learns, 700 tokens.
 """
 import gzip, json, random, sys
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -69,6 +71,14 @@ def spm(pre, normalizer, vocab=400, fallback=True, **model):
     t.add_tokens([AddedToken("<|end|>", special=True, normalized=False), AddedToken("word", single_word=True, normalized=True)])
     t.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     return t
+
+if sys.argv[1:] == ["train"]:
+    ts = texts(3, 1500)
+    t = Tokenizer(models.BPE())
+    t.pre_tokenizer, t.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    t.train_from_iterator(ts, trainers.BpeTrainer(vocab_size=700, special_tokens=["[PAD]", "[END]"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
+    sys.stdout.buffer.write(gzip.compress(json.dumps({"texts": ts, "tokenizer": json.loads(t.to_str())}).encode(), 9, mtime=0))
+    sys.exit()
 
 llama = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
 made = {p: bytelevel(p) for p in PATTERNS}
