@@ -41,10 +41,8 @@ func (d *device) eachHead(s gpu.Seqs, heads int, work func(q *C.Seq, head C.long
 			dim: C.long(s.Dim), window: C.long(s.Window), scale: C.float(s.Scale),
 		})
 	}
-	for w := range d.pool.workers {
-		if d.work(w, int(C.attention_size(d.isa, C.long(longest), C.long(s.Dim)))) == nil {
-			return
-		}
+	if !d.spaces(int(C.attention_size(d.isa, C.long(longest), C.long(s.Dim)))) {
+		return
 	}
 	d.pool.each(len(seqs)*heads, 1, func(i, to, w int) {
 		for ; i < to; i++ {
@@ -69,10 +67,8 @@ func (d *device) AttentionCached(out, q, keys, values gpu.Buf, c gpu.Cached) {
 	if !d.floats("cached attention", out, q, keys, values) {
 		return
 	}
-	for w := range d.pool.workers {
-		if d.work(w, c.Context*c.Heads/c.KVHeads) == nil {
-			return
-		}
+	if !d.spaces(c.Context * c.Heads / c.KVHeads) {
+		return
 	}
 	d.pool.each(len(c.Slot)*c.KVHeads, 1, func(i, to, w int) {
 		for ; i < to; i++ {

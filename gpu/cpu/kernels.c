@@ -9,6 +9,7 @@
 
 #define INL static inline __attribute__((always_inline))
 #define NOINLINE __attribute__((noinline))
+#define FORGET(x) __asm__("" : "+r"(x)) // the compiler no longer knows how x was computed
 #define UNROLL _Pragma("GCC unroll 16")
 #ifdef __clang__
 #define IVDEP _Pragma("clang loop vectorize(assume_safety)")

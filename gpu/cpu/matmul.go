@@ -25,6 +25,12 @@ func (d *device) MatMul(c, a, b gpu.Mat, alpha, beta float32) {
 	if !d.floats("matmul", c.Buf) || c.Rows == 0 || c.Cols == 0 {
 		return
 	}
+	if a.Cols == 0 { // a sum of nothing
+		for i := 0; i < c.Rows && beta == 0; i++ {
+			d.Zero(c.Buf.Slice(i*c.Stride, i*c.Stride+c.Cols))
+		}
+		return
+	}
 	isa := d.isa
 	if a.Buf.Type == gpu.BF16 || b.Buf.Type == gpu.BF16 {
 		isa = d.gemm
@@ -78,17 +84,17 @@ func (d *device) product(isa C.int, g C.Product) {
 
 // tiles packs g's panels and computes all of c.
 func (d *device) tiles(isa C.int, g *C.Product, wide C.long) {
+	if !d.spaces(int(C.gemm_scratch())) {
+		return
+	}
 	flop := 2 * g.m * g.n * g.k
 	panels := C.gemm_panels(isa, g.n) * ((g.k + g.block - 1) / g.block)
 	if d.pool.workers == 1 || flop < parallel {
 		C.gemm_pack(isa, g, 0, panels)
 		for m := C.long(0); m < g.m; m += C.GEMM_ROWS {
-			C.gemm(isa, g, m, min(m+C.GEMM_ROWS, g.m), 0, g.n, d.work(0, int(C.gemm_scratch())))
+			C.gemm(isa, g, m, min(m+C.GEMM_ROWS, g.m), 0, g.n, f(d.scratch[0]))
 		}
 		return
-	}
-	for w := range d.pool.workers {
-		d.work(w, int(C.gemm_scratch()))
 	}
 	d.pool.each(int(panels), 4, func(from, to, _ int) {
 		C.gemm_pack(isa, g, C.long(from), C.long(to))
@@ -115,11 +121,13 @@ func strips(g *C.Product, workers, wide C.long) (rows, cols C.long) {
 	return rows, cols
 }
 
-// work returns worker w's work space of at least n floats, or nil if there is
-// no memory for it.
-func (d *device) work(w, n int) *C.float {
-	if !d.grow(&d.scratch[w], n) {
-		return nil
+// spaces gives every worker work space of at least n floats, and reports
+// whether there was memory for it.
+func (d *device) spaces(n int) bool {
+	for w := range d.scratch {
+		if !d.grow(&d.scratch[w], n) {
+			return false
+		}
 	}
-	return f(d.scratch[w])
+	return true
 }

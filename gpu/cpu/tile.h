@@ -59,13 +59,13 @@ INL void NAME(tile)(int h, int kind, long k, const void *a, long stride, const f
         UNROLL for (int j = 0; j < NV; j++) acc[i][j] = MULADD(acc[i][j], s, bv[j]);
       }
     }
-  if (add) {
-    UNROLL for (int i = 0; i < h; i++)
-      UNROLL for (int j = 0; j < NV; j++) STORE(c + i * ldc + j * VW, LOAD(c + i * ldc + j * VW) + acc[i][j] * alpha);
-  } else {
-    UNROLL for (int i = 0; i < h; i++)
-      UNROLL for (int j = 0; j < NV; j++) STORE(c + i * ldc + j * VW, acc[i][j] * alpha);
-  }
+  FORGET(c); // else gcc keeps the addresses of the prefetches through the loop, and spills vectors for them
+  if (add)
+    UNROLL for (int i = 0; i < h; i++, c += ldc)
+      UNROLL for (int j = 0; j < NV; j++) STORE(c + j * VW, LOAD(c + j * VW) + acc[i][j] * alpha);
+  else
+    UNROLL for (int i = 0; i < h; i++, c += ldc)
+      UNROLL for (int j = 0; j < NV; j++) STORE(c + j * VW, acc[i][j] * alpha);
 }
 
 #define TILE(name, h, kind)                                                                          \
