@@ -45,11 +45,13 @@ func (g *mersenne) twist() {
 }
 
 // uniform fills dst as Tensor.uniform_(-bound, bound) does: 24 bits a number.
+// torch's kernel multiplies and adds with one rounding; float64 holds both
+// results exactly, so the rounding here is that one.
 func (g *mersenne) uniform(dst []float32, bound float32) {
-	width := bound - -bound
+	width := float64(bound - -bound)
 	for i := range dst {
-		x := float32(g.uint32()&(1<<24-1)) * (1.0 / (1 << 24))
-		dst[i] = float32(x*width) + -bound
+		x := float64(g.uint32()&(1<<24-1)) / (1 << 24)
+		dst[i] = float32(x*width - float64(bound))
 	}
 }
 

@@ -1,0 +1,261 @@
+package model
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+)
+
+// Decoding says how completions are chosen.
+type Decoding struct {
+	MaxNew      int      // tokens of a completion at most
+	EOS         []int32  // each ends a completion; nil: those of the configuration
+	Batch       int      // sequences at a time; 0: 32
+	Rows        int      // prompt tokens computed at a time; 0: 1024
+	Temperature float64  // 0: the likeliest token, else sampling
+	TopP        float64  // sample from the fewest tokens of this probability together; 0: from all
+	Seed        uint64   // of sampling
+	Keys        []uint64 // of sampling, one for each prompt; nil: the prompts' places
+}
+
+// Completion is what follows a prompt. Which other prompts were computed with
+// it has no influence on it, to the last bit.
+type Completion struct {
+	Prompt  int       // its place among the prompts
+	Tokens  []int32   // the ending EOS included
+	LogProb []float32 // of each token, in nats, before temperature and TopP
+	Stopped bool      // by an EOS; otherwise it was cut off
+}
+
+// Body returns the tokens without the ending EOS.
+func (c Completion) Body() []int32 {
+	if c.Stopped {
+		return c.Tokens[:len(c.Tokens)-1]
+	}
+	return c.Tokens
+}
+
+// MeanLogProb returns the mean of LogProb: how sure the model was all along.
+func (c Completion) MeanLogProb() float64 {
+	var sum float64
+	for _, l := range c.LogProb {
+		sum += float64(l)
+	}
+	return sum / float64(len(c.LogProb))
+}
+
+// MinLogProb returns the least of LogProb: how sure it was where it was least.
+func (c Completion) MinLogProb() float64 { return float64(slices.Min(c.LogProb)) }
+
+// Generate completes prompts with m and a, which may be nil, and yields each
+// completion when it ends. An ended one makes place for the next prompt at
+// once. An error is the last thing it yields.
+func (m *Transformer) Generate(ctx context.Context, a *Adapter, prompts [][]int32, o Decoding) iter.Seq2[Completion, error] {
+	return func(yield func(Completion, error) bool) {
+		if len(prompts) == 0 {
+			return
+		}
+		g, err := newGenerator(m, a, prompts, o)
+		if err != nil {
+			yield(Completion{}, err)
+			return
+		}
+		defer g.close()
+		for len(g.active) > 0 || g.next < len(prompts) {
+			if err := g.step(ctx); err != nil {
+				yield(Completion{}, fmt.Errorf("model: generate: %w", err))
+				return
+			}
+			for _, s := range g.retire() {
+				if !yield(s.Completion, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// generator is a Generate on its way.
+type generator struct {
+	p       *Pass
+	o       Decoding
+	prompts [][]int32
+	next    int         // the first prompt not begun
+	active  []*sequence // unfinished, in the order they began
+	free    []int32     // slots of the cache
+	batch   Batch
+	picker  picker
+}
+
+// sequence is a completion on its way.
+type sequence struct {
+	Completion
+	slot   int32
+	cached int // tokens whose keys and values the cache holds
+	limit  int // tokens that the completion may have
+	done   bool
+}
+
+func newGenerator(m *Transformer, a *Adapter, prompts [][]int32, o Decoding) (*generator, error) {
+	if o.Batch == 0 {
+		o.Batch = 32
+	}
+	if o.Rows == 0 {
+		o.Rows = 1024
+	}
+	if o.EOS == nil {
+		o.EOS = m.Config.EOS
+	}
+	if err := o.check(len(prompts)); err != nil {
+		return nil, err
+	}
+	o.Batch = min(o.Batch, len(prompts))
+	context, longest, all := 0, 0, 0
+	for i, prompt := range prompts {
+		if len(prompt) == 0 || len(prompt) >= m.Config.MaxPositions {
+			return nil, fmt.Errorf("model: generate: prompt %d has %d tokens: it needs between 1 and %d", i, len(prompt), m.Config.MaxPositions-1)
+		}
+		longest, all = max(longest, len(prompt)), all+len(prompt)
+		context = max(context, min(len(prompt)+o.MaxNew, m.Config.MaxPositions))
+	}
+	o.Rows = max(longest, min(o.Rows, all), o.Batch)
+	p, err := NewPass(m, a, o.Rows, false)
+	if err != nil {
+		return nil, err
+	}
+	g := &generator{p: p, o: o, prompts: prompts}
+	m.angles(context)
+	p.cache = newCache(m, o.Batch, context)
+	for slot := range o.Batch {
+		g.free = append(g.free, int32(slot))
+	}
+	if err := m.dev.Sync(); err != nil {
+		g.close()
+		return nil, fmt.Errorf("model: generate: a cache of %d sequences of %d tokens: %w", o.Batch, context, err)
+	}
+	g.picker = newPicker(o, len(prompts), m.Config.Vocab)
+	return g, nil
+}
+
+func (o Decoding) check(prompts int) error {
+	switch {
+	case o.MaxNew <= 0:
+		return fmt.Errorf("model: generate: max_new is %d: it must be positive", o.MaxNew)
+	case o.Batch < 0 || o.Rows < 0:
+		return fmt.Errorf("model: generate: batch is %d and rows %d: neither may be negative", o.Batch, o.Rows)
+	case !(o.Temperature >= 0) || !(o.TopP >= 0 && o.TopP <= 1):
+		return fmt.Errorf("model: generate: temperature is %g and top_p %g: they must be at least 0, and top_p at most 1", o.Temperature, o.TopP)
+	case o.Keys != nil && len(o.Keys) != prompts:
+		return fmt.Errorf("model: generate: %d keys for %d prompts", len(o.Keys), prompts)
+	}
+	return nil
+}
+
+func (g *generator) close() {
+	g.p.cache.free(g.p.m.dev)
+	g.p.Close()
+}
+
+// step begins prompts if slots are free, and otherwise adds a token to every
+// sequence.
+func (g *generator) step(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	begun := g.admit()
+	if len(begun) > 0 {
+		return g.prefill(begun)
+	}
+	return g.decode()
+}
+
+// admit takes the next prompts that fit, and packs them.
+func (g *generator) admit() []*sequence {
+	g.batch.Reset()
+	from := len(g.active)
+	for g.next < len(g.prompts) && len(g.free) > 0 {
+		prompt := g.prompts[g.next]
+		if g.batch.Rows()+len(prompt) > g.o.Rows {
+			break
+		}
+		g.batch.Append(prompt, nil)
+		slot := g.free[len(g.free)-1]
+		g.free = g.free[:len(g.free)-1]
+		g.active = append(g.active, &sequence{
+			Completion: Completion{Prompt: g.next}, slot: slot, cached: len(prompt),
+			limit: min(g.o.MaxNew, g.p.m.Config.MaxPositions-len(prompt)),
+		})
+		g.next++
+	}
+	return g.active[from:]
+}
+
+// prefill computes whole prompts and chooses the first token of each.
+func (g *generator) prefill(begun []*sequence) error {
+	p := g.p
+	if err := p.begin(&g.batch); err != nil {
+		return err
+	}
+	p.slots, p.picked = p.slots[:0], p.picked[:0]
+	for i, s := range begun {
+		for range len(g.prompts[s.Prompt]) {
+			p.slots = append(p.slots, s.slot)
+		}
+		p.picked = append(p.picked, g.batch.Starts[i+1]-1)
+	}
+	p.decoding = false
+	p.forward(g.batch.IDs, p.m.Config.seqs(g.batch.Starts))
+	return g.choose(begun)
+}
+
+// decode computes the last token of every sequence and chooses the next.
+func (g *generator) decode() error {
+	p, ids := g.p, g.batch.IDs[:0]
+	p.slots, p.pos, p.lens, p.picked = p.slots[:0], p.pos[:0], p.lens[:0], p.picked[:0]
+	for i, s := range g.active {
+		ids = append(ids, s.Tokens[len(s.Tokens)-1])
+		p.slots, p.pos = append(p.slots, s.slot), append(p.pos, int32(s.cached))
+		s.cached++
+		p.lens, p.picked = append(p.lens, int32(s.cached)), append(p.picked, int32(i))
+	}
+	g.batch.IDs = ids
+	p.fit(len(ids))
+	p.decoding = true
+	p.forward(ids, p.m.Config.seqs(nil))
+	return g.choose(g.active)
+}
+
+// choose computes the logits of the picked rows, C at a time, and gives each
+// sequence its next token.
+func (g *generator) choose(seqs []*sequence) error {
+	p, c := g.p, g.p.m.Config
+	for from := 0; from < len(seqs); from += p.chunkRows() {
+		to := min(from+p.chunkRows(), len(seqs))
+		n := to - from
+		x, logits := p.chunk.Slice(0, n*c.Hidden), p.logits.Slice(0, n*c.Vocab)
+		p.m.dev.Embed(x, p.norm, p.picked[from:to], c.Hidden) // gathers the rows
+		p.project(p.atHead(n, from), n, x, logits)
+		if err := g.picker.pick(p.m.dev, logits, seqs[from:to]); err != nil {
+			return err
+		}
+	}
+	for _, s := range seqs {
+		s.Stopped = slices.Contains(g.o.EOS, s.Tokens[len(s.Tokens)-1])
+		s.done = s.Stopped || len(s.Tokens) >= s.limit
+	}
+	return nil
+}
+
+// retire removes the finished sequences and returns them.
+func (g *generator) retire() []*sequence {
+	var finished []*sequence
+	g.active = slices.DeleteFunc(g.active, func(s *sequence) bool {
+		if s.done {
+			finished = append(finished, s)
+			g.free = append(g.free, s.slot)
+		}
+		return s.done
+	})
+	return finished
+}
