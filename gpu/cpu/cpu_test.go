@@ -1,0 +1,78 @@
+package cpu
+
+import (
+	"fmt"
+	"testing"
+
+	"starbook/gpu"
+	"starbook/gpu/gputest"
+)
+
+// devices returns a device for every instruction set of this CPU.
+func devices(t testing.TB, threads int) map[string]gpu.Device {
+	all := map[string]gpu.Device{}
+	for _, isa := range []string{"avx512", "avx2", "sse", "neon"} {
+		d, err := New(Options{Threads: threads, ISA: isa})
+		if err != nil {
+			continue
+		}
+		t.Cleanup(func() { d.Close() })
+		all[isa] = d
+	}
+	return all
+}
+
+func TestConform(t *testing.T) {
+	for isa, d := range devices(t, 2) {
+		t.Run(isa, func(t *testing.T) { gputest.Conform(t, d, 1e-5) })
+	}
+}
+
+// Results must not depend on the number of threads.
+func TestThreads(t *testing.T) {
+	one, many := devices(t, 1), devices(t, 3)
+	for isa := range one {
+		t.Run(isa, func(t *testing.T) { gputest.Same(t, one[isa], many[isa]) })
+	}
+}
+
+// Products have the same bits on all CPUs with FMA.
+func TestProductsSameOnAVX2(t *testing.T) {
+	all := devices(t, 2)
+	if all["avx512"] == nil || all["avx2"] == nil {
+		t.Skip("this CPU has no AVX-512")
+	}
+	gputest.Same(t, all["avx512"], all["avx2"], "matmul")
+}
+
+// With Options.BF16 products with BF16 weights are as good as bfloat16 is, and
+// others as good as float.
+func TestBF16(t *testing.T) {
+	d, err := New(Options{Threads: 2, BF16: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	gputest.Conform(t, d, 1e-2)
+}
+
+func TestOptions(t *testing.T) {
+	for _, o := range []Options{{ISA: "mmx"}, {Threads: -1}} {
+		if _, err := New(o); err == nil {
+			t.Errorf("%+v: no error", o)
+		}
+	}
+	t.Setenv("STARBOOK_ISA", base())
+	d, err := New(Options{Threads: 1})
+	if err == nil {
+		t.Fatal("STARBOOK_ISA is lower case: no error")
+	}
+	t.Setenv("STARBOOK_ISA", "")
+	if d, err = New(Options{Threads: 1}); err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if want := fmt.Sprintf("cpu (%s, 1 thread)", d.Name()[5:len(d.Name())-11]); d.Name() != want || d.Kind() != "cpu" {
+		t.Errorf("name %q, kind %q", d.Name(), d.Kind())
+	}
+}

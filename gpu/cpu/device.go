@@ -1,0 +1,155 @@
+// Package cpu computes on the processor: kernels in C over vector extensions,
+// compiled once for every instruction set and chosen when the program runs.
+// Go does all the threading: it hands ranges of rows, columns or elements to
+// C. Which thread computes what does not change a bit of the result.
+package cpu
+
+// #cgo CFLAGS: -O3 -Wall
+// #cgo LDFLAGS: -lm
+// #include "kernels.h"
+import "C"
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"unsafe"
+
+	"starbook/gpu"
+)
+
+// Options say how to compute.
+type Options struct {
+	Threads int    // 0: as many as GOMAXPROCS
+	ISA     string // "avx512", "avx2", "sse" or "neon"; "": $STARBOOK_ISA, or else the widest the CPU has
+	BF16    bool   // products with BF16 weights round the other side to BF16 too: twice as fast on CPUs with AVX512_BF16
+}
+
+// device implements gpu.Device, without the checks of its arguments.
+type device struct {
+	isa  C.int
+	gemm C.int // the instruction set for products with BF16 weights
+	name string
+	pool *pool
+	heap
+	scratch []gpu.Buf // work space, one for each thread
+	panels  gpu.Buf   // the packed side of a product
+	err     error
+}
+
+// New returns a device for o. Its threads sleep while there is nothing to do.
+func New(o Options) (gpu.Device, error) {
+	isa, err := pick(o.ISA)
+	if err != nil {
+		return nil, err
+	}
+	if o.Threads < 0 {
+		return nil, fmt.Errorf("cpu: %d threads: want 1 or more, or 0 for as many as there are cores", o.Threads)
+	}
+	if o.Threads == 0 {
+		o.Threads = runtime.GOMAXPROCS(0)
+	}
+	d := &device{isa: isa, gemm: isa, pool: newPool(o.Threads), scratch: make([]gpu.Buf, o.Threads)}
+	name := display[isa]
+	if o.BF16 && isa == C.ISA_AVX512 && C.isa_pairs() != 0 {
+		d.gemm = C.ISA_PAIRS
+		name += " BF16"
+	}
+	plural := "s"
+	if o.Threads == 1 {
+		plural = ""
+	}
+	d.name = fmt.Sprintf("cpu (%s, %d thread%s)", name, o.Threads, plural)
+	return gpu.Checked(d), nil
+}
+
+var display = map[C.int]string{C.ISA_AVX512: "AVX-512", C.ISA_AVX2: "AVX2", C.ISA_128: base()}
+
+// base is the instruction set that every CPU of the architecture has.
+func base() string {
+	if runtime.GOARCH == "arm64" {
+		return "NEON"
+	}
+	return "SSE"
+}
+
+// pick returns the instruction set that is asked for, if this CPU has it.
+func pick(name string) (C.int, error) {
+	if name == "" {
+		name = os.Getenv("STARBOOK_ISA")
+	}
+	best := C.isa_best()
+	isa := best
+	switch name {
+	case "":
+	case "avx512":
+		isa = C.ISA_AVX512
+	case "avx2":
+		isa = C.ISA_AVX2
+	case strings.ToLower(base()):
+		isa = C.ISA_128
+	default:
+		return 0, fmt.Errorf("cpu: unknown instruction set %q: use avx512, avx2 or %s", name, strings.ToLower(base()))
+	}
+	if isa > best {
+		return 0, fmt.Errorf("cpu: this CPU has no %s: use %s or leave it out", display[isa], strings.ToLower(display[best]))
+	}
+	return isa, nil
+}
+
+// Name returns for example "cpu (AVX-512, 2 threads)".
+func (d *device) Name() string { return d.name }
+
+// Kind returns "cpu".
+func (d *device) Kind() string { return "cpu" }
+
+// Sync returns the first error since the last Sync. Nothing is under way: each
+// call returns when it is done.
+func (d *device) Sync() error {
+	err := d.err
+	d.err = nil
+	return err
+}
+
+// Close frees all memory and ends the threads.
+func (d *device) Close() error {
+	d.pool.close()
+	d.heap.close()
+	return nil
+}
+
+// fail remembers the first failure.
+func (d *device) fail(format string, args ...any) {
+	if d.err == nil {
+		d.err = fmt.Errorf("cpu: "+format, args...)
+	}
+}
+
+// floats checks that bufs can be computed with and reports whether the call
+// may go on. Only weights may be BF16.
+func (d *device) floats(op string, bufs ...gpu.Buf) bool {
+	for _, b := range bufs {
+		if b.Len > 0 && b.Type != gpu.F32 {
+			d.fail("%s: an argument is %v: it must be F32", op, b.Type)
+		}
+	}
+	return d.err == nil
+}
+
+// f returns b's elements as C sees them.
+func f(b gpu.Buf) *C.float { return (*C.float)(b.Ptr) }
+
+// from returns element i of b as C sees it.
+func from(b gpu.Buf, i int) *C.float { return (*C.float)(unsafe.Add(b.Ptr, 4*i)) }
+
+// ints returns the elements of s as C sees them.
+func ints(s []int32) *C.int32_t { return (*C.int32_t)(unsafe.Pointer(unsafe.SliceData(s))) }
+
+// bf16 is 1 if b is BF16.
+func bf16(b gpu.Buf) C.int {
+	if b.Type == gpu.BF16 {
+		return 1
+	}
+	return 0
+}

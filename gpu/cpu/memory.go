@@ -1,0 +1,125 @@
+package cpu
+
+// #include <stdlib.h>
+// #include <string.h>
+import "C"
+
+import (
+	"runtime"
+	"unsafe"
+
+	"starbook/gpu"
+)
+
+// heap owns the memory of a device's tensors. It lies outside the Go heap: C
+// may keep pointers to it, and no collector scans it.
+type heap struct {
+	owned map[unsafe.Pointer]bool  // from C's allocator
+	lent  map[unsafe.Pointer]*loan // from Load's caller
+}
+
+// loan keeps memory of Go's in place while C structs may point to it.
+type loan struct {
+	pin   runtime.Pinner
+	loads int
+}
+
+func (h *heap) close() {
+	for p := range h.owned {
+		C.free(p)
+	}
+	for _, l := range h.lent {
+		l.pin.Unpin()
+	}
+	h.owned, h.lent = nil, nil
+}
+
+// Alloc returns n zeroed elements on a cache line.
+func (d *device) Alloc(t gpu.Type, n int) gpu.Buf {
+	if t == gpu.F64 {
+		d.fail("alloc: F64 exists on the reference device only")
+	}
+	if d.err != nil || n <= 0 {
+		return gpu.Buf{Type: t}
+	}
+	b := d.raw(t, n)
+	if b.Ptr != nil {
+		C.memset(b.Ptr, 0, C.size_t(b.Len*t.Size()))
+	}
+	return b
+}
+
+// raw is Alloc without the zeros.
+func (d *device) raw(t gpu.Type, n int) gpu.Buf {
+	size := (n*t.Size() + 63) &^ 63
+	p := C.aligned_alloc(64, C.size_t(size))
+	if p == nil {
+		d.fail("out of memory for %d MiB: use a smaller batch or model", size>>20)
+		return gpu.Buf{Type: t}
+	}
+	if d.owned == nil {
+		d.owned = map[unsafe.Pointer]bool{}
+	}
+	d.owned[p] = true
+	return gpu.Buf{Ptr: p, Len: n, Type: t}
+}
+
+// Free gives b back, to C or to Load's caller.
+func (d *device) Free(b gpu.Buf) {
+	if d.owned[b.Ptr] {
+		delete(d.owned, b.Ptr)
+		C.free(b.Ptr)
+	} else if l := d.lent[b.Ptr]; l != nil {
+		if l.loads--; l.loads == 0 {
+			delete(d.lent, b.Ptr)
+			l.pin.Unpin()
+		}
+	}
+}
+
+// grow makes *b at least n floats long. What was in it is lost.
+func (d *device) grow(b *gpu.Buf, n int) bool {
+	if b.Len < n {
+		d.Free(*b)
+		*b = d.raw(gpu.F32, n)
+	}
+	return b.Len >= n
+}
+
+// Load uses raw where it lies.
+func (d *device) Load(t gpu.Type, raw []byte) gpu.Buf {
+	if len(raw) < t.Size() {
+		return gpu.Buf{Type: t}
+	}
+	p := unsafe.Pointer(&raw[0])
+	if d.lent == nil {
+		d.lent = map[unsafe.Pointer]*loan{}
+	}
+	if d.lent[p] == nil {
+		d.lent[p] = new(loan)
+		d.lent[p].pin.Pin(p)
+	}
+	d.lent[p].loads++
+	return gpu.Buf{Ptr: p, Len: len(raw) / t.Size(), Type: t}
+}
+
+// Upload copies src to dst.
+func (d *device) Upload(dst gpu.Buf, src []float32) {
+	if len(src) > 0 {
+		d.Copy(dst, gpu.Buf{Ptr: unsafe.Pointer(&src[0]), Len: len(src)})
+	}
+}
+
+// Download copies src to dst.
+func (d *device) Download(dst []float32, src gpu.Buf) {
+	if len(dst) > 0 {
+		d.Copy(gpu.Buf{Ptr: unsafe.Pointer(&dst[0]), Len: len(dst)}, src)
+	}
+}
+
+// Zero clears b.
+func (d *device) Zero(b gpu.Buf) {
+	if d.err == nil && b.Len > 0 {
+		C.memset(b.Ptr, 0, C.size_t(b.Len*b.Type.Size()))
+	}
+}

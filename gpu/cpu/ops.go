@@ -1,0 +1,213 @@
+package cpu
+
+// #include "kernels.h"
+import "C"
+
+import (
+	"math"
+	"unsafe"
+
+	"starbook/gpu"
+)
+
+// grain is the elements in a range of work: enough that the call is nothing
+// beside it, few enough to share out. It is a multiple of every vector.
+const grain = 1 << 14
+
+// rows returns how many rows of the given width make a range of work.
+func rows(width int) int { return max(1, grain/max(width, 1)) }
+
+// Copy copies src to dst, converting between types.
+func (d *device) Copy(dst, src gpu.Buf) {
+	if d.err != nil {
+		return
+	}
+	d.pool.each(src.Len, 4*grain, func(from, to, _ int) {
+		y, x := dst.Slice(from, to), src.Slice(from, to)
+		if y.Type == x.Type {
+			copy(bytes(y), bytes(x))
+			return
+		}
+		C.convert(d.isa, y.Ptr, bf16(y), x.Ptr, bf16(x), C.long(x.Len))
+	})
+}
+
+// bytes returns b's memory.
+func bytes(b gpu.Buf) []byte { return unsafe.Slice((*byte)(b.Ptr), b.Len*b.Type.Size()) }
+
+// Axpy: y += alpha·x.
+func (d *device) Axpy(y, x gpu.Buf, alpha float32) {
+	if d.err != nil {
+		return
+	}
+	d.pool.each(x.Len, grain, func(from, to, _ int) {
+		y, x := y.Slice(from, to), x.Slice(from, to)
+		C.axpy(d.isa, y.Ptr, bf16(y), x.Ptr, bf16(x), C.float(alpha), C.long(x.Len))
+	})
+}
+
+// Embed: out[i] = table[ids[i]].
+func (d *device) Embed(out, table gpu.Buf, ids []int32, dim int) {
+	if !d.floats("embed", out) {
+		return
+	}
+	d.pool.each(len(ids), rows(dim), func(from, to, _ int) {
+		C.embed(d.isa, f(out), table.Ptr, bf16(table), ints(ids), C.long(from), C.long(to), C.long(dim))
+	})
+}
+
+// EmbedBack: dtable[ids[i]] += dout[i]. Each worker has columns of its own, so
+// that the order is that of i.
+func (d *device) EmbedBack(dtable, dout gpu.Buf, ids []int32, dim int) {
+	if !d.floats("embed back", dtable, dout) {
+		return
+	}
+	d.pool.each(dim, columns(len(ids)), func(from, to, _ int) {
+		C.embed_back(d.isa, f(dtable), f(dout), ints(ids), C.long(len(ids)), C.long(dim), C.long(from), C.long(to))
+	})
+}
+
+// columns returns how many columns of the given height make a range of work.
+func columns(height int) int { return max(64, rows(height)/64*64) }
+
+// RMSNorm: x += add, then out = x·inv·w.
+func (d *device) RMSNorm(out, inv, x, add, w gpu.Buf, dim int, eps float32) {
+	if !d.floats("rmsnorm", out, inv, x, add) {
+		return
+	}
+	w = d.widened(w)
+	d.pool.each(inv.Len, rows(dim), func(i, to, _ int) {
+		a := f(add)
+		if a != nil {
+			a = from(add, i*dim)
+		}
+		C.rmsnorm(d.isa, from(out, i*dim), from(inv, i), from(x, i*dim), a, f(w), C.long(to-i), C.long(dim), C.float(eps))
+	})
+}
+
+// widened returns w in F32: itself, or a copy that lasts until the next call.
+func (d *device) widened(w gpu.Buf) gpu.Buf {
+	if w.Type == gpu.F32 || !d.grow(&d.panels, w.Len) {
+		return w
+	}
+	b := d.panels.Slice(0, w.Len)
+	d.Copy(b, w)
+	return b
+}
+
+// RMSNormBack: dx += gradient to x, dw += gradient to w.
+func (d *device) RMSNormBack(dx, dw, dout, x, w, inv gpu.Buf, dim int) {
+	if !d.floats("rmsnorm back", dx, dw, dout, x, inv) {
+		return
+	}
+	w = d.widened(w)
+	d.pool.each(inv.Len, rows(dim), func(i, to, _ int) {
+		C.rmsnorm_back(d.isa, from(dx, i*dim), from(dout, i*dim), from(x, i*dim), f(w), from(inv, i), C.long(to-i), C.long(dim))
+	})
+	if dw.Len > 0 {
+		d.pool.each(dim, columns(inv.Len), func(from, to, _ int) {
+			C.rmsnorm_back_w(d.isa, f(dw), f(dout), f(x), f(inv), C.long(inv.Len), C.long(dim), C.long(from), C.long(to))
+		})
+	}
+}
+
+// RoPE rotates x in place.
+func (d *device) RoPE(x, cos, sin gpu.Buf, pos []int32, heads, dim int, back bool) {
+	if !d.floats("rope", x, cos, sin) {
+		return
+	}
+	sign := C.float(1)
+	if back {
+		sign = -1
+	}
+	d.pool.each(len(pos), rows(heads*dim), func(i, to, _ int) {
+		C.rope(d.isa, from(x, i*heads*dim), f(cos), f(sin), ints(pos[i:]), C.long(to-i), C.long(heads), C.long(dim), sign)
+	})
+}
+
+// SwiGLU: out = silu(gate)·up.
+func (d *device) SwiGLU(out, gate, up gpu.Buf) {
+	if !d.floats("swiglu", out, gate, up) {
+		return
+	}
+	d.pool.each(out.Len, grain, func(i, to, _ int) {
+		C.swiglu(d.isa, from(out, i), from(gate, i), from(up, i), C.long(to-i))
+	})
+}
+
+// SwiGLUBack writes dgate and dup.
+func (d *device) SwiGLUBack(dgate, dup, dout, gate, up gpu.Buf) {
+	if !d.floats("swiglu back", dgate, dup, dout, gate, up) {
+		return
+	}
+	d.pool.each(dout.Len, grain, func(i, to, _ int) {
+		C.swiglu_back(d.isa, from(dgate, i), from(dup, i), from(dout, i), from(gate, i), from(up, i), C.long(to-i))
+	})
+}
+
+// Dropout zeroes elements with probability p and scales the others.
+func (d *device) Dropout(out, x gpu.Buf, p float32, key uint64) {
+	if !d.floats("dropout", out, x) {
+		return
+	}
+	d.pool.each(x.Len, grain, func(from, to, _ int) {
+		C.dropout(d.isa, f(out), f(x), C.long(from), C.long(to), C.float(p), C.uint64_t(key))
+	})
+}
+
+// CrossEntropy writes the loss of each row and, if scale is not 0, its gradient.
+func (d *device) CrossEntropy(loss, logits gpu.Buf, targets []int32, vocab int, scale float32) {
+	if !d.floats("cross-entropy", loss, logits) {
+		return
+	}
+	d.pool.each(len(targets), rows(vocab), func(i, to, _ int) {
+		C.cross_entropy(d.isa, from(loss, i), from(logits, i*vocab), ints(targets[i:]), C.long(to-i), C.long(vocab), C.float(scale))
+	})
+}
+
+// Argmax finds the largest logit of each row.
+func (d *device) Argmax(ids []int32, logp []float32, logits gpu.Buf, vocab int) {
+	if !d.floats("argmax", logits) {
+		return
+	}
+	d.pool.each(len(ids), rows(vocab), func(i, to, _ int) {
+		C.argmax(d.isa, ints(ids[i:]), (*C.float)(&logp[i]), from(logits, i*vocab), C.long(to-i), C.long(vocab))
+	})
+}
+
+// SumSquares: out[0] = Σx², in ranges that do not depend on the workers.
+func (d *device) SumSquares(out, x gpu.Buf) {
+	if !d.floats("sum of squares", out, x) {
+		return
+	}
+	parts := make([]float64, (x.Len+grain-1)/grain)
+	d.pool.each(len(parts), 1, func(p, to, _ int) {
+		for ; p < to; p++ {
+			i := p * grain
+			parts[p] = float64(C.sum_squares(d.isa, from(x, i), C.long(min(grain, x.Len-i))))
+		}
+	})
+	var sum float64
+	for _, p := range parts {
+		sum += p
+	}
+	*(*float32)(out.Ptr) = float32(sum)
+}
+
+// AdamW updates w, m and v. The scalars are computed in float64.
+func (d *device) AdamW(w, g, m, v, sumsq gpu.Buf, o gpu.AdamW) {
+	if !d.floats("adamw", w, g, m, v, sumsq) {
+		return
+	}
+	grad := o.GradScale
+	if o.MaxNorm > 0 {
+		norm := math.Sqrt(float64(*(*float32)(sumsq.Ptr))) * o.GradScale
+		grad *= min(1, o.MaxNorm/(norm+1e-6))
+	}
+	step := o.LR / (1 - math.Pow(o.Beta1, float64(o.Step)))
+	root := 1 / math.Sqrt(1-math.Pow(o.Beta2, float64(o.Step)))
+	d.pool.each(w.Len, grain, func(i, to, _ int) {
+		C.adamw(d.isa, from(w, i), from(g, i), from(m, i), from(v, i), C.long(to-i), C.float(grad),
+			C.float(1-o.LR*o.WeightDecay), C.float(1-o.Beta1), C.float(1-o.Beta2), C.float(step), C.float(root), C.float(o.Eps))
+	})
+}
