@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"starbook/gpu"
 	"starbook/gpu/ref"
 )
 
@@ -36,7 +37,11 @@ func somePrompts() [][]int32 {
 // same to the bit, whatever shares the batch and in however many pieces
 // prompts are read, greedy and sampled.
 func TestCompletionsDoNotDependOnEachOther(t *testing.T) {
-	m := lively(t, ref.New(), tiny(true))
+	onDevices(t, completionsDoNotDependOnEachOther)
+}
+
+func completionsDoNotDependOnEachOther(t *testing.T, dev gpu.Device) {
+	m := lively(t, dev, tiny(true))
 	a := livelyAdapter(t, m, LoRA{Rank: 3, Alpha: 5, Targets: []string{"all-linear"}})
 	for _, o := range []Decoding{
 		{MaxNew: 12, EOS: []int32{4, 7}},
@@ -55,8 +60,10 @@ func TestCompletionsDoNotDependOnEachOther(t *testing.T) {
 
 // TestCacheIsFullAttention: the log-probabilities on the way are those of one
 // forward pass over prompt and completion, as Score computes them.
-func TestCacheIsFullAttention(t *testing.T) {
-	m := lively(t, ref.New(), tiny(false))
+func TestCacheIsFullAttention(t *testing.T) { onDevices(t, cacheIsFullAttention) }
+
+func cacheIsFullAttention(t *testing.T, dev gpu.Device) {
+	m := lively(t, dev, tiny(false))
 	a := livelyAdapter(t, m, LoRA{Rank: 3, Alpha: 5, Targets: everything})
 	prompts := somePrompts()
 	var texts [][]int32

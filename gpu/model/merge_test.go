@@ -14,7 +14,7 @@ import (
 // TestMergeIsPEFTs compares with merge_and_unload. The order of PEFT's sums is
 // not ours, so a weight may fall on the other side of a rounding.
 func TestMergeIsPEFTs(t *testing.T) {
-	m := openGolden(t, "llama")
+	m := openGolden(t, ref.New(), "llama")
 	a := openGoldenAdapter(t, m, "llama", "adapter")
 	floats := t.TempDir()
 	if err := m.Save(floats, "F32"); err != nil {
