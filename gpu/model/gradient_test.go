@@ -189,8 +189,10 @@ func compareGradients(t *testing.T, p *Pass, b *Batch) {
 
 // TestPackingIsSeparation says that sequences packed together have the losses,
 // bit for bit, and the summed gradients that they have one by one.
-func TestPackingIsSeparation(t *testing.T) {
-	m := lively(t, ref.New(), tiny(false))
+func TestPackingIsSeparation(t *testing.T) { onDevices(t, packingIsSeparation) }
+
+func packingIsSeparation(t *testing.T, dev gpu.Device) {
+	m := lively(t, dev, tiny(false))
 	a := livelyAdapter(t, m, LoRA{Rank: 3, Alpha: 5, Targets: everything})
 	p := newPass(t, m, a, true)
 	ids, targets := sequences(m.Config.Vocab)
@@ -236,8 +238,10 @@ func relative(got, want []float32) float64 {
 }
 
 // TestFreshAdapterChangesNothing says that B = 0 gives the base's losses, bit for bit.
-func TestFreshAdapterChangesNothing(t *testing.T) {
-	m := lively(t, ref.New(), tiny(false))
+func TestFreshAdapterChangesNothing(t *testing.T) { onDevices(t, freshAdapterChangesNothing) }
+
+func freshAdapterChangesNothing(t *testing.T, dev gpu.Device) {
+	m := lively(t, dev, tiny(false))
 	a, err := NewAdapter(m, LoRA{Rank: 4, Alpha: 8, Targets: everything, Dropout: 0.1})
 	if err != nil {
 		t.Fatal(err)

@@ -30,11 +30,12 @@ type Trainer struct {
 	progress
 	best []float32 // params.W at the best evaluation, or nil
 
-	epoch int   // that order is of
-	order []int // of the examples in this epoch
-	every []int // 0, 1, … of the evaluation
-	batch model.Batch
-	norm  []float32
+	epoch   int   // that order is of
+	order   []int // of the examples in this epoch
+	shuffle func(seed uint64, epoch, n int) []int
+	every   []int // 0, 1, … of the evaluation
+	batch   model.Batch
+	norm    []float32
 }
 
 // progress is what a State needs to remember besides tensors.
@@ -81,7 +82,7 @@ func New(m *model.Transformer, a *model.Adapter, train, eval []Example, o Option
 	}
 	t := &Trainer{
 		dev: m.Device(), pass: pass, params: pass.Params(), train: train, eval: eval, o: o, lora: a != nil,
-		data: digest(train, eval), epoch: -1, norm: make([]float32, 1),
+		data: digest(train, eval), epoch: -1, shuffle: shuffle, norm: make([]float32, 1),
 	}
 	t.total, t.perEpoch = o.Steps(len(train))
 	for i := range eval {
@@ -176,9 +177,14 @@ func (t *Trainer) update(ctx context.Context) (Update, error) {
 func (t *Trainer) examples(s int) []int {
 	epoch, at := s/t.perEpoch, s%t.perEpoch*t.o.Batch
 	if epoch != t.epoch {
-		t.epoch, t.order = epoch, rand.New(rand.NewPCG(t.o.Seed, uint64(epoch))).Perm(len(t.train))
+		t.epoch, t.order = epoch, t.shuffle(t.o.Seed, epoch, len(t.train))
 	}
 	return t.order[at:min(at+t.o.Batch, len(t.order))]
+}
+
+// shuffle returns the order of n examples in an epoch.
+func shuffle(seed uint64, epoch, n int) []int {
+	return rand.New(rand.NewPCG(seed, uint64(epoch))).Perm(n)
 }
 
 // accumulate leaves the gradient of the summed loss of the listed examples in
