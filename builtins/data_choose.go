@@ -207,8 +207,8 @@ func dataSort() Func {
 
 type topArgs struct {
 	Data       Handle `arg:"data" kind:"dataset" doc:"rows"`
-	By         string `arg:"by" doc:"field to choose by: numbers or texts"`
 	N          int    `arg:"n" doc:"how many at most"`
+	By         string `arg:"by" doc:"field to choose by: numbers or texts"`
 	Descending bool   `arg:"descending=true" doc:"the largest; False: the smallest"`
 }
 
@@ -216,7 +216,7 @@ func (a *topArgs) check() error { return atLeastOne(a.N) }
 
 func dataTop() Func {
 	return step("data.top", 1, runtime.None, "Keeps the n rows with the largest values of a field, largest first:\n"+
-		"data.top(scored, by = \"logprob\", n = 500, descending = False) are the least confident.",
+		"data.top(guesses, 500, by = \"confidence\", descending = False) are the least confident.",
 		func(_ context.Context, _ *Host, s *runtime.Step, a topArgs) (runtime.Artifact, error) {
 			rows, err := sorted(s, sortArgs{a.Data, a.By, a.Descending})
 			if err != nil {
