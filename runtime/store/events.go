@@ -1,0 +1,53 @@
+package store
+
+import (
+	"starbook/runtime/cas"
+	"starbook/runtime/event"
+)
+
+// Emit implements event.Sink. It queues the event; a Metric of a step goes to the
+// series of that step, Progress is dropped.
+func (s *Store) Emit(e event.Event) {
+	if s.writer == nil || e.Kind == event.Progress {
+		return
+	}
+	if e.Kind == event.Metric {
+		if step, err := cas.Parse(e.Step); err == nil {
+			s.Point(step, e.Name, e.X, e.Value)
+			return
+		}
+	}
+	// The error is the writer's own, which sticks: Flush, EndRun and Err say it.
+	_ = s.writer.later(func(c *conn) error {
+		_, err := c.exec("INSERT INTO event (run, step, time, kind, name, cell, line, x, value, text, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			e.Run, text(e.Step), instant(e.Time), string(e.Kind), text(e.Name), e.Cell, e.Line, e.X, null(e.Value), text(e.Text), raw(e.Data))
+		return err
+	})
+}
+
+// Events returns up to limit events of a run (of all runs if run is "") whose ID is
+// above after, in order; all of them if limit is 0. A reader that follows a run
+// asks again with the last ID that it has seen.
+func (s *Store) Events(run string, after int64, limit int) ([]event.Event, error) {
+	s.settle()
+	if limit == 0 {
+		limit = -1 // what SQLite takes for no limit
+	}
+	where, args := "id > ? ORDER BY id LIMIT ?", []any{after, limit}
+	if run != "" {
+		where, args = "run = ? AND "+where, append([]any{run}, args...)
+	}
+	return lookup(s, func(e *event.Event) []any {
+		return []any{
+			&e.ID, &e.Run,
+			words{&e.Step},
+			moment{&e.Time},
+			words{(*string)(&e.Kind)},
+			words{&e.Name},
+			&e.Cell, &e.Line, &e.X,
+			real{&e.Value},
+			words{&e.Text},
+			rawJSON{&e.Data},
+		}
+	}, "SELECT id, run, step, time, kind, name, cell, line, x, value, text, data FROM event WHERE "+where, args...)
+}

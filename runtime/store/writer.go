@@ -1,0 +1,303 @@
+package store
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"starbook/runtime/cas"
+)
+
+const (
+	groupDelay  = 100 * time.Millisecond // how long a point waits for company
+	groupPoints = 4096                   // so many points do not wait
+	maxPoints   = 1 << 16                // queued; then callers wait, for nothing may be lost
+	maxWrites   = 1 << 13
+)
+
+// writer is the goroutine that writes, and its queue. Everything queued while it
+// commits one group is the next group, so that many callers share one fsync.
+type writer struct {
+	dir    string
+	conn   *conn
+	curves curves
+
+	mu     sync.Mutex
+	room   *sync.Cond // signalled when the queue was taken
+	queue  group
+	spare  []reading // the points of the group before, to be filled again
+	atWork bool      // a group is being committed
+	closed bool
+	err    error // sticky: after it nothing is written
+
+	some   chan struct{} // holds a token when the queue is no longer empty
+	urgent chan struct{} // holds a token when the queue should not wait
+	failed chan struct{} // closed with err
+	done   chan struct{} // closed when the goroutine has ended
+}
+
+// group is what one transaction writes: first the points, then the writes in order.
+type group struct {
+	points []reading
+	writes []write
+}
+
+func (g group) empty() bool { return len(g.points) == 0 && len(g.writes) == 0 }
+
+// reading is a queued point.
+type reading struct {
+	step cas.Digest
+	name string
+	Point
+}
+
+// write is a queued change. Done takes the outcome; nil if nobody waits, and then
+// do is one statement.
+type write struct {
+	do   func(*conn) error
+	done chan<- error
+}
+
+func startWriter(c *conn, dir string) *writer {
+	w := &writer{
+		dir: dir, conn: c,
+		some: make(chan struct{}, 1), urgent: make(chan struct{}, 1),
+		failed: make(chan struct{}), done: make(chan struct{}),
+	}
+	w.room = sync.NewCond(&w.mu)
+	w.curves.forget()
+	go w.loop()
+	return w
+}
+
+// point queues a point. It waits only if the queue is full.
+func (w *writer) point(r reading) {
+	w.mu.Lock()
+	for len(w.queue.points) >= maxPoints && w.usable() == nil {
+		w.room.Wait()
+	}
+	if w.usable() == nil {
+		if w.queue.empty() {
+			signal(w.some)
+		}
+		w.queue.points = append(w.queue.points, r)
+		if len(w.queue.points) == groupPoints {
+			signal(w.urgent)
+		}
+	}
+	w.mu.Unlock()
+}
+
+// later queues a change of one statement that nobody waits for; the error is that of
+// the writer as a whole.
+func (w *writer) later(do func(*conn) error) error { return w.add(write{do: do}) }
+
+// now queues a change and waits until it is durable.
+func (w *writer) now(do func(*conn) error) error {
+	done := make(chan error, 1)
+	if err := w.add(write{do, done}); err != nil {
+		return err
+	}
+	return <-done
+}
+
+func (w *writer) add(c write) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.queue.writes) >= maxWrites && w.usable() == nil {
+		w.room.Wait()
+	}
+	if err := w.usable(); err != nil {
+		return err
+	}
+	if w.queue.empty() {
+		signal(w.some)
+	}
+	w.queue.writes = append(w.queue.writes, c)
+	if c.done != nil || len(w.queue.writes) == maxWrites/2 {
+		signal(w.urgent)
+	}
+	return nil
+}
+
+// usable says why nothing can be queued. The caller holds mu.
+func (w *writer) usable() error {
+	if w.err == nil && w.closed {
+		return errClosed
+	}
+	return w.err
+}
+
+// flush waits until what was queued so far is durable; if nothing is, it costs nothing.
+func (w *writer) flush(ctx context.Context) error {
+	w.mu.Lock()
+	idle, err := w.queue.empty() && !w.atWork, w.err
+	w.mu.Unlock()
+	if idle || err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	if err := w.add(write{func(*conn) error { return nil }, done}); err != nil {
+		return err
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (w *writer) failure() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
+// close writes what is queued and ends the goroutine.
+func (w *writer) close() error {
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
+	w.room.Broadcast()
+	signal(w.urgent)
+	signal(w.some)
+	<-w.done
+	err := w.failure()
+	if err == nil {
+		_ = w.conn.script("PRAGMA optimize") // advice to the next planner, no more
+	}
+	if cerr := w.conn.close(); err == nil && cerr != nil {
+		err = explain(w.dir, cerr)
+	}
+	return err
+}
+
+func (w *writer) loop() {
+	defer close(w.done)
+	for open := true; open; {
+		<-w.some
+		w.linger()
+		var g group
+		g, open = w.take()
+		if !g.empty() {
+			outcome, err := w.commit(g)
+			w.finish(g, outcome, err)
+		}
+	}
+}
+
+// linger gives a group time to grow, unless somebody waits for it.
+func (w *writer) linger() {
+	t := time.NewTimer(groupDelay)
+	defer t.Stop()
+	select {
+	case <-w.urgent:
+	case <-t.C:
+	}
+}
+
+// take empties the queue and reports whether more may come.
+func (w *writer) take() (g group, open bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	g = w.queue
+	w.queue = group{points: w.spare[:0]}
+	w.spare = nil
+	w.atWork = !g.empty()
+	w.room.Broadcast()
+	return g, !w.closed
+}
+
+// finish tells everybody how the group went and makes a failure stick.
+func (w *writer) finish(g group, outcome []error, err error) {
+	w.mu.Lock()
+	w.atWork = false
+	w.spare = g.points
+	if err != nil && w.err == nil {
+		w.err = err
+		close(w.failed)
+		w.room.Broadcast()
+	}
+	err = w.err
+	w.mu.Unlock()
+	for i, c := range g.writes {
+		switch {
+		case c.done == nil:
+		case err != nil:
+			c.done <- err
+		default:
+			c.done <- outcome[i]
+		}
+	}
+}
+
+// commit writes a group in one transaction. Outcome has the error of each write;
+// err is the one that spoilt them all.
+func (w *writer) commit(g group) (outcome []error, err error) {
+	if err := w.failure(); err != nil {
+		return nil, err
+	}
+	if err := w.conn.script("BEGIN IMMEDIATE"); err != nil {
+		return nil, explain(w.dir, err)
+	}
+	outcome, err = w.apply(g)
+	if err == nil {
+		err = w.conn.script("COMMIT")
+	}
+	if err != nil {
+		w.conn.rollback()
+		w.curves.forget()
+		return nil, explain(w.dir, err)
+	}
+	return outcome, nil
+}
+
+func (w *writer) apply(g group) ([]error, error) {
+	if err := w.curves.refresh(w.conn); err != nil {
+		return nil, err
+	}
+	if err := w.curves.add(w.conn, g.points); err != nil {
+		return nil, err
+	}
+	outcome := make([]error, len(g.writes))
+	for i, c := range g.writes {
+		var err error
+		if c.done == nil {
+			err = c.do(w.conn)
+		} else {
+			outcome[i], err = w.try(c.do)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return outcome, nil
+}
+
+// try runs one change so that its failure undoes it alone; err is a failure of
+// the file.
+func (w *writer) try(do func(*conn) error) (outcome, err error) {
+	if _, err := w.conn.exec("SAVEPOINT one"); err != nil {
+		return nil, err
+	}
+	if outcome = do(w.conn); outcome != nil {
+		if spoilsGroup(outcome) {
+			return nil, outcome
+		}
+		if _, err := w.conn.exec("ROLLBACK TO one"); err != nil {
+			return nil, err
+		}
+		w.curves.forget()
+	}
+	_, err = w.conn.exec("RELEASE one")
+	return outcome, err
+}
+
+// signal leaves a token in c unless one is there.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
