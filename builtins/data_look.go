@@ -143,7 +143,7 @@ func dataPreview() Func {
 			}
 			t := event.TableData{Title: a.Title, Columns: []string{}, Rows: [][]any{}}
 			if t.Title == "" {
-				t.Title = fmt.Sprintf("%s, %s", a.Data, plural(len(rows), "rows"))
+				t.Title = a.Data.String()
 			}
 			rows = rows[:min(a.N, len(rows))]
 			columns := map[string]bool{}
