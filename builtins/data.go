@@ -34,6 +34,7 @@ func datasetKind() KindDoc {
 			{"counts", "rows by part, for data.combine"},
 			{"dropped", "rows left out, by reason"},
 		},
+		Note: func(facts Row) string { return fmt.Sprint(facts["rows"], " rows") },
 	}
 }
 

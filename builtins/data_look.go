@@ -134,13 +134,6 @@ type previewArgs struct {
 
 func (a *previewArgs) check() error { return atLeastOne(a.N) }
 
-// table is what a Table event carries.
-type table struct {
-	Title   string   `json:"title,omitempty"`
-	Columns []string `json:"columns"`
-	Rows    [][]any  `json:"rows"`
-}
-
 func dataPreview() Func {
 	return plain("data.preview", "Shows the first rows as a table in the report.",
 		func(_ context.Context, c *Call, a previewArgs) (starlark.Value, error) {
@@ -148,9 +141,9 @@ func dataPreview() Func {
 			if err != nil {
 				return nil, err
 			}
-			t := table{Title: a.Title, Columns: []string{}, Rows: [][]any{}}
+			t := event.TableData{Title: a.Title, Columns: []string{}, Rows: [][]any{}}
 			if t.Title == "" {
-				t.Title = fmt.Sprintf("%s, %s", a.Data, plural(len(rows), "rows"))
+				t.Title = a.Data.String()
 			}
 			rows = rows[:min(a.N, len(rows))]
 			columns := map[string]bool{}
@@ -163,7 +156,7 @@ func dataPreview() Func {
 			for _, r := range rows {
 				cells := make([]any, len(t.Columns))
 				for i, k := range t.Columns {
-					cells[i] = r[k]
+					cells[i] = cell(r[k])
 				}
 				t.Rows = append(t.Rows, cells)
 			}
@@ -174,6 +167,15 @@ func dataPreview() Func {
 			c.Run.Emit(c.Thread, event.Event{Kind: event.Table, Name: t.Title, Data: b})
 			return starlark.None, nil
 		})
+}
+
+// cell writes what has no place in a table as JSON.
+func cell(v any) any {
+	switch v.(type) {
+	case map[string]any, []any:
+		return string(encodeRow(v))
+	}
+	return v
 }
 
 type writeArgs struct {

@@ -36,6 +36,7 @@ func scoresKind() KindDoc {
 			{"grader", "who judged"},
 		},
 		Methods: []Func{scoresFailures()},
+		Note:    rateNote,
 	}
 }
 
@@ -221,16 +222,16 @@ func scoresFailures() Func {
 		})
 }
 
-// describeScores prints a rate as a sceptic wants it.
-func describeScores(h Handle) (string, bool) {
+// rateNote prints a rate as a sceptic wants it.
+func rateNote(facts map[string]any) string {
+	b, err := json.Marshal(facts)
 	var f struct {
-		N, Passed      int
-		Low, High      float64
-		Pass           float64 `json:"pass_rate"`
-		Model, Grader  string
+		N, Passed int
+		Low, High float64
+		Rate      float64 `json:"pass_rate"`
 	}
-	if json.Unmarshal(h.Summary, &f) != nil || f.N == 0 {
-		return "", false
+	if err != nil || json.Unmarshal(b, &f) != nil {
+		return ""
 	}
-	return fmt.Sprintf("%.1f %% (%d of %d; 95 %% interval %.1f to %.1f)", 100*f.Pass, f.Passed, f.N, 100*f.Low, 100*f.High), true
+	return fmt.Sprintf("%.1f %% pass, %d of %d, 95 %% interval %.1f to %.1f", 100*f.Rate, f.Passed, f.N, 100*f.Low, 100*f.High)
 }

@@ -40,24 +40,24 @@ func adapterKind() KindDoc {
 
 // trainArgs are common to adapters and full training.
 type trainArgs struct {
-	Prompt      string   `arg:"prompt={prompt}\n" doc:"what comes before the trained text; names of columns in braces are filled in"`
-	Completion  string   `arg:"completion=completion" doc:"column with the text to be learnt"`
-	LR          float64  `arg:"lr=2e-4" doc:"learning rate at the top of the schedule"`
-	Schedule    string   `arg:"schedule=linear" doc:"constant, linear, cosine or wsd"`
-	Warmup      float64  `arg:"warmup=0.0" doc:"updates, or below 1 a share of all"`
-	Epochs      float64  `arg:"epochs=3.0" doc:"passes over the data at most"`
-	MaxSteps    int      `arg:"max_steps=0" doc:"updates at most; 0: as epochs says"`
-	BatchSize   int      `arg:"batch_size=8" doc:"examples per update"`
-	MicroTokens int      `arg:"micro_tokens=4096" doc:"tokens computed at a time; more need more memory" hash:"-"`
-	WeightDecay float64  `arg:"weight_decay=0.0" doc:"of AdamW"`
-	MaxGradNorm float64  `arg:"max_grad_norm=1.0" doc:"gradients are clipped to it; 0: not"`
-	EvalSteps   int      `arg:"eval_steps=0" doc:"updates between evaluations; 0: once an epoch"`
-	Validation  *Handle  `arg:"validation=None" kind:"dataset" doc:"rows to evaluate on; without them validation_split is taken from the data"`
-	Split       float64  `arg:"validation_split=0.05" doc:"share of the data, by parent, that is held out for evaluation"`
-	Patience    int      `arg:"patience=3" doc:"evaluations in a row without improvement before training stops; 0: never"`
-	MinDelta    float64  `arg:"min_delta=0.0" doc:"an improvement is more than this, in nats"`
-	Seed        int64    `arg:"seed=1" doc:"of weights, order, dropout and split"`
-	MaxTokens   int      `arg:"max_tokens=0" doc:"longer examples are left out, and counted; 0: the model's context"`
+	Prompt      string  `arg:"prompt={prompt}\n" doc:"what comes before the trained text; names of columns in braces are filled in"`
+	Completion  string  `arg:"completion=completion" doc:"column with the text to be learnt"`
+	LR          float64 `arg:"lr=2e-4" doc:"learning rate at the top of the schedule"`
+	Schedule    string  `arg:"schedule=linear" doc:"constant, linear, cosine or wsd"`
+	Warmup      float64 `arg:"warmup=0.0" doc:"updates, or below 1 a share of all"`
+	Epochs      float64 `arg:"epochs=3.0" doc:"passes over the data at most"`
+	MaxSteps    int     `arg:"max_steps=0" doc:"updates at most; 0: as epochs says"`
+	BatchSize   int     `arg:"batch_size=8" doc:"examples per update"`
+	MicroTokens int     `arg:"micro_tokens=4096" doc:"tokens computed at a time; more need more memory" hash:"-"`
+	WeightDecay float64 `arg:"weight_decay=0.0" doc:"of AdamW"`
+	MaxGradNorm float64 `arg:"max_grad_norm=1.0" doc:"gradients are clipped to it; 0: not"`
+	EvalSteps   int     `arg:"eval_steps=0" doc:"updates between evaluations; 0: once an epoch"`
+	Validation  *Handle `arg:"validation=None" kind:"dataset" doc:"rows to evaluate on; without them validation_split is taken from the data"`
+	Split       float64 `arg:"validation_split=0.05" doc:"share of the data, by parent, that is held out for evaluation"`
+	Patience    int     `arg:"patience=3" doc:"evaluations in a row without improvement before training stops; 0: never"`
+	MinDelta    float64 `arg:"min_delta=0.0" doc:"an improvement is more than this, in nats"`
+	Seed        int64   `arg:"seed=1" doc:"of weights, order, dropout and split"`
+	MaxTokens   int     `arg:"max_tokens=0" doc:"longer examples are left out, and counted; 0: the model's context"`
 }
 
 func (a *trainArgs) check() error {
