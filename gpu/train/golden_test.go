@@ -157,11 +157,12 @@ func TestAdamWIsTorchs(t *testing.T) {
 
 // TestCurveIsTheTrainers repeats 50 updates of a real Trainer: uneven texts,
 // accumulation, clipping, a short last update of each epoch.
-func TestCurveIsTheTrainers(t *testing.T) {
+func TestCurveIsTheTrainers(t *testing.T) { onDevices(t, curveIsTheTrainers) }
+
+func curveIsTheTrainers(t *testing.T, dev gpu.Device) {
 	data := goldenExamples(t)
 	for _, name := range []string{"linear", "cosine"} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			var spec struct {
 				Schedule    string  `json:"lr_scheduler_type"`
 				Warmup      float64 `json:"warmup_steps"`
@@ -173,7 +174,7 @@ func TestCurveIsTheTrainers(t *testing.T) {
 				Eps         float64
 			}
 			readJSON(t, &spec, "curve-"+name, "options.json")
-			m, err := model.Open(ref.New(), "../model/testdata/llama")
+			m, err := model.Open(dev, "../model/testdata/llama")
 			if err != nil {
 				t.Fatal(err)
 			}

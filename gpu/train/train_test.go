@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"starbook/gpu"
+	"starbook/gpu/cpu"
 	"starbook/gpu/model"
 	"starbook/gpu/ref"
 )
@@ -42,10 +43,28 @@ func options() Options {
 	return o
 }
 
+// onDevices runs a test on the reference device, its arguments checked, and on
+// the CPU.
+func onDevices(t *testing.T, test func(t *testing.T, dev gpu.Device)) {
+	t.Run("ref", func(t *testing.T) { test(t, gpu.Checked(ref.New())) })
+	t.Run("cpu", func(t *testing.T) {
+		dev, err := cpu.New(cpu.Options{Threads: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := dev.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		test(t, dev)
+	})
+}
+
 // start returns a Trainer of a fresh adapter, or of the whole model.
-func start(t *testing.T, full bool, o Options) *Trainer {
+func start(t *testing.T, dev gpu.Device, full bool, o Options) *Trainer {
 	t.Helper()
-	m, err := model.New(ref.New(), tiny(), 1)
+	m, err := model.New(dev, tiny(), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,11 +111,13 @@ func bytesOf(t *testing.T, tr *Trainer) []byte {
 	return b.Bytes()
 }
 
-func TestTrainingLearns(t *testing.T) {
+func TestTrainingLearns(t *testing.T) { onDevices(t, trainingLearns) }
+
+func trainingLearns(t *testing.T, dev gpu.Device) {
 	for _, full := range []bool{false, true} {
 		o := options()
 		o.Epochs, o.LR = 10, 2e-2
-		tr := start(t, full, o)
+		tr := start(t, dev, full, o)
 		all := finish(t, tr)
 		if len(all) != 40 || tr.Total() != 40 {
 			t.Fatalf("14 examples, 4 at a time, 10 times: %d updates of %d, not 40", len(all), tr.Total())
@@ -109,14 +130,16 @@ func TestTrainingLearns(t *testing.T) {
 
 // TestResumeIsBitExact interrupts a training after every update, gives its
 // state to a new process as a file, and compares where it ends.
-func TestResumeIsBitExact(t *testing.T) {
+func TestResumeIsBitExact(t *testing.T) { onDevices(t, resumeIsBitExact) }
+
+func resumeIsBitExact(t *testing.T, dev gpu.Device) {
 	for _, full := range []bool{false, true} {
-		whole := start(t, full, options())
+		whole := start(t, dev, full, options())
 		finish(t, whole)
 		want := bytesOf(t, whole)
 		for _, kill := range []int{1, 3, 7, 15} {
 			path := filepath.Join(t.TempDir(), "state.safetensors")
-			broken := start(t, full, options())
+			broken := start(t, dev, full, options())
 			for u, err := range broken.Steps(t.Context()) {
 				if err != nil {
 					t.Fatal(err)
@@ -135,7 +158,7 @@ func TestResumeIsBitExact(t *testing.T) {
 			if s, err = ReadState(path); err != nil {
 				t.Fatal(err)
 			}
-			resumed := start(t, full, options())
+			resumed := start(t, dev, full, options())
 			if err := resumed.Restore(s); err != nil {
 				t.Fatal(err)
 			}
@@ -148,10 +171,12 @@ func TestResumeIsBitExact(t *testing.T) {
 }
 
 // TestInterruptedEvaluationIsMadeUp cancels in the evaluation after update 3.
-func TestInterruptedEvaluationIsMadeUp(t *testing.T) {
-	whole := start(t, false, options())
+func TestInterruptedEvaluationIsMadeUp(t *testing.T) { onDevices(t, interruptedEvaluationIsMadeUp) }
+
+func interruptedEvaluationIsMadeUp(t *testing.T, dev gpu.Device) {
+	whole := start(t, dev, false, options())
 	finish(t, whole)
-	broken := start(t, false, options())
+	broken := start(t, dev, false, options())
 	// An update asks ctx once a micro-batch, of which each here has one.
 	ctx := &fuse{Context: t.Context(), left: 3}
 	var last error
@@ -172,7 +197,7 @@ func TestInterruptedEvaluationIsMadeUp(t *testing.T) {
 	if s, err = ReadState(path); err != nil {
 		t.Fatal(err)
 	}
-	resumed := start(t, false, options())
+	resumed := start(t, dev, false, options())
 	if err := resumed.Restore(s); err != nil {
 		t.Fatal(err)
 	}
@@ -201,8 +226,12 @@ func (f *fuse) Err() error {
 // TestUpdatesDoNotDependOnMicroBatches: losses are equal to the bit, weights
 // but for the order in which gradients are summed.
 func TestUpdatesDoNotDependOnMicroBatches(t *testing.T) {
+	onDevices(t, updatesDoNotDependOnMicroBatches)
+}
+
+func updatesDoNotDependOnMicroBatches(t *testing.T, dev gpu.Device) {
 	run := func(tokens int) ([]Update, []float32) {
-		m, err := model.New(ref.New(), tiny(), 1)
+		m, err := model.New(dev, tiny(), 1)
 		if err != nil {
 			t.Fatal(err)
 		}
