@@ -42,7 +42,7 @@ long gemm_block(long k);                 // Product.block for a sum over k
 long gemm_panels(int isa, long n);       // panels in a block
 long gemm_size(int isa, long n, long k); // floats in all of b's panels
 long gemm_scratch(void);                 // floats that gemm needs to pack up to GEMM_ROWS rows of a
-enum { GEMM_ROWS = 192 };
+enum { GEMM_ROWS = 384 };
 void gemm_pack(int isa, const Product *g, long from, long to); // panels, counted through all blocks
 void gemm(int isa, const Product *g, long m0, long m1, long n0, long n1, float *scratch);
 

@@ -17,7 +17,7 @@ const (
 	parallel  = 4 << 20 // FLOP below which waking a thread costs more than it saves
 	panelsMax = 4 << 20 // floats of packed panels at a time: 16 MiB
 	skinny    = 64      // rows below which the weights are read where they lie
-	narrow    = 160     // columns below which packing the other side costs more than it saves
+	narrow    = 256
 )
 
 // MatMul: c = alpha·a·b + beta·c.
@@ -87,38 +87,38 @@ func (d *device) tiles(isa C.int, g *C.Product, wide C.long) {
 	if !d.spaces(int(C.gemm_scratch())) {
 		return
 	}
-	flop := 2 * g.m * g.n * g.k
-	panels := C.gemm_panels(isa, g.n) * ((g.k + g.block - 1) / g.block)
-	if d.pool.workers == 1 || flop < parallel {
-		C.gemm_pack(isa, g, 0, panels)
-		for m := C.long(0); m < g.m; m += C.GEMM_ROWS {
-			C.gemm(isa, g, m, min(m+C.GEMM_ROWS, g.m), 0, g.n, f(d.scratch[0]))
-		}
-		return
+	workers, each := C.long(d.pool.workers), d.pool.each
+	if 2*g.m*g.n*g.k < parallel {
+		workers, each = 1, alone
 	}
-	d.pool.each(int(panels), 4, func(from, to, _ int) {
+	panels := C.gemm_panels(isa, g.n) * ((g.k + g.block - 1) / g.block)
+	each(int(panels), 4, func(from, to, _ int) {
 		C.gemm_pack(isa, g, C.long(from), C.long(to))
 	})
-	rows, cols := strips(g, C.long(d.pool.workers), wide)
+	rows, cols := strips(g, workers, wide)
 	across := (g.n + cols - 1) / cols
-	d.pool.each(int((g.m+rows-1)/rows*across), 1, func(i, _, w int) {
-		m, n := C.long(i)/across*rows, C.long(i)%across*cols
-		C.gemm(isa, g, m, min(m+rows, g.m), n, min(n+cols, g.n), f(d.scratch[w]))
+	each(int((g.m+rows-1)/rows*across), 1, func(from, to, w int) {
+		for i := C.long(from); i < C.long(to); i++ {
+			m, n := i/across*rows, i%across*cols
+			C.gemm(isa, g, m, min(m+rows, g.m), n, min(n+cols, g.n), f(d.scratch[w]))
+		}
 	})
 }
 
-// strips cuts c into pieces of rows × cols: for each worker some four, so that
-// none waits long for the last.
+// strips cuts c into pieces of rows × cols: some four for each worker, so that
+// none waits long for the last. It cuts the columns first: then each panel of
+// b, which comes from far, is read by one worker once.
 func strips(g *C.Product, workers, wide C.long) (rows, cols C.long) {
 	const tile = 24 // a multiple of the rows of every instruction set's tile
-	want := 4 * workers
-	rows = min(C.GEMM_ROWS, max(tile, g.m/want/tile*tile))
-	cols = g.n
-	if down := (g.m + rows - 1) / rows; down < want && g.n > 4*wide {
-		pieces := (want + down - 1) / down
-		cols = max(4*wide, (g.n/pieces+wide-1)/wide*wide)
+	want := C.long(1)
+	if workers > 1 {
+		want = 4 * workers
 	}
-	return rows, cols
+	up := func(n, by C.long) C.long { return (n + by - 1) / by * by }
+	cols = max(8*wide, up(g.n/want, wide))
+	across := (g.n + cols - 1) / cols
+	down := max((want+across-1)/across, (g.m+C.GEMM_ROWS-1)/C.GEMM_ROWS)
+	return up((g.m+down-1)/down, tile), cols
 }
 
 // spaces gives every worker work space of at least n floats, and reports

@@ -110,9 +110,7 @@ func (p *pool) close() {
 // there is only one worker, or one range.
 func (p *pool) each(n, grain int, work func(from, to, worker int)) {
 	if n <= grain || p.workers == 1 {
-		if n > 0 {
-			work(0, n, 0)
-		}
+		alone(n, grain, work)
 		return
 	}
 	var next atomic.Int64
@@ -125,4 +123,11 @@ func (p *pool) each(n, grain int, work func(from, to, worker int)) {
 			work(from, min(from+grain, n), worker)
 		}
 	})
+}
+
+// alone is each on the calling goroutine.
+func alone(n, _ int, work func(from, to, worker int)) {
+	if n > 0 {
+		work(0, n, 0)
+	}
 }
