@@ -13,6 +13,7 @@ import (
 	"go.starlark.net/starlark"
 
 	"starbook/runtime"
+	"starbook/runtime/cas"
 	"starbook/runtime/event"
 )
 
@@ -202,23 +203,23 @@ func dataWrite() Func {
 				return nil, err
 			}
 			defer root.Close()
-			if err := writeFile(root, filepath.FromSlash(a.Path), b); err != nil {
+			if err := replaceFile(root, filepath.FromSlash(a.Path), b); err != nil {
 				return nil, fmt.Errorf("%s: %w", a.Path, err)
 			}
 			return starlark.None, nil
 		})
 }
 
-// writeFile replaces a file in one go. A file that has the bytes already is
+// replaceFile replaces a file in one go. One that has the bytes already is
 // left alone.
-func writeFile(root *os.Root, name string, b []byte) error {
+func replaceFile(root *os.Root, name string, b []byte) error {
 	if old, err := root.ReadFile(name); err == nil && bytes.Equal(old, b) {
 		return nil
 	}
 	if err := root.MkdirAll(filepath.Dir(name), 0o777); err != nil {
 		return err
 	}
-	tmp := name + ".tmp"
+	tmp := name + "." + cas.Sum(b).Short() + ".tmp"
 	f, err := root.Create(tmp)
 	if err != nil {
 		return err

@@ -88,7 +88,10 @@ func (r *Run) Exec(ctx context.Context, predeclared starlark.StringDict) error {
 	if err == nil && r.bars.failed > 0 {
 		err = fmt.Errorf("%w (%d of %d)", ErrBar, r.bars.failed, r.bars.all)
 	}
-	return errors.Join(err, r.end(err))
+	if end := r.end(err); end != nil {
+		return errors.Join(err, end)
+	}
+	return err
 }
 
 func (r *Run) begin(ctx context.Context) error {
