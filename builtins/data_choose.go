@@ -215,7 +215,7 @@ type topArgs struct {
 func (a *topArgs) check() error { return atLeastOne(a.N) }
 
 func dataTop() Func {
-	return step("data.top", 1, runtime.None, "Keeps the n rows with the largest values of a field, largest first:\n"+
+	return step("data.top", 1, runtime.None, "Keeps the n rows with the largest values of a field, largest first.\n"+
 		"data.top(guesses, 500, by = \"confidence\", descending = False) are the least confident.",
 		func(_ context.Context, _ *Host, s *runtime.Step, a topArgs) (runtime.Artifact, error) {
 			rows, err := sorted(s, sortArgs{a.Data, a.By, a.Descending})
