@@ -1,0 +1,230 @@
+package token
+
+import (
+	"fmt"
+	"unicode/utf8"
+)
+
+// A bpe merges neighbouring symbols of a word, the earliest learnt pair first,
+// until no pair is left that it knows.
+type bpe struct {
+	vocab        map[string]int32 // as the file spells it
+	symbols      map[string]int32 // as text has it: raw bytes where the file has Ġ and its kin
+	merges       map[uint64]merge // by left id << 32 | right id
+	bytes        [256]int32       // byte-level: the byte's token; byte fallback: <0xNN>; -1: none
+	byteLevel    bool
+	byteFallback bool
+	ignoreMerges bool  // a word that is a token is that token
+	unk          int32 // for what has no token, -1: it is dropped
+	fuseUnk      bool  // neighbouring unknowns are one token
+}
+
+type merge struct{ rank, id int32 }
+
+// A symbol is a token or a piece of one to be: n bytes of the word from at on.
+type symbol struct{ id, at, n int32 }
+
+// scratch is the memory of one encoder.
+type scratch struct {
+	syms []symbol
+	prev []int32
+	next []int32
+	heap []candidate
+}
+
+// encode returns the tokens of a word. They are overwritten by the next call.
+func (m *bpe) encode(word string, w *scratch) []symbol {
+	if m.ignoreMerges {
+		if id, ok := m.symbols[word]; ok {
+			w.syms = append(w.syms[:0], symbol{id, 0, int32(len(word))})
+			return w.syms
+		}
+	}
+	if m.byteLevel {
+		m.startBytes(word, w)
+	} else {
+		m.startRunes(word, w)
+	}
+	if len(w.syms) <= 32 { // below, looking at all pairs again is faster than a heap
+		m.mergeShort(w)
+	} else {
+		m.mergeLong(w)
+	}
+	return w.syms
+}
+
+func (m *bpe) startBytes(word string, w *scratch) {
+	w.syms = w.syms[:0]
+	for i := range len(word) {
+		m.start(w, m.bytes[word[i]], i, 1)
+	}
+}
+
+func (m *bpe) startRunes(word string, w *scratch) {
+	w.syms = w.syms[:0]
+	for i, n := 0, 0; i < len(word); i += n {
+		_, n = utf8.DecodeRuneInString(word[i:])
+		if id, ok := m.symbols[word[i:i+n]]; ok {
+			m.start(w, id, i, n)
+		} else if m.byteFallback && m.haveBytes(word[i:i+n]) {
+			for k := i; k < i+n; k++ {
+				m.start(w, m.bytes[word[k]], k, 1)
+			}
+		} else {
+			m.start(w, -1, i, n)
+		}
+	}
+}
+
+func (m *bpe) haveBytes(s string) bool {
+	for i := range len(s) {
+		if m.bytes[s[i]] < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// start appends the first symbol of n bytes at i, id -1 if there is none.
+func (m *bpe) start(w *scratch, id int32, i, n int) {
+	if id < 0 {
+		if m.unk < 0 {
+			return
+		}
+		if last := len(w.syms) - 1; m.fuseUnk && last >= 0 && w.syms[last].id == m.unk {
+			w.syms[last].n += int32(n)
+			return
+		}
+		id = m.unk
+	}
+	w.syms = append(w.syms, symbol{id, int32(i), int32(n)})
+}
+
+func (m *bpe) pair(a, b int32) (merge, bool) {
+	g, ok := m.merges[uint64(uint32(a))<<32|uint64(uint32(b))]
+	return g, ok
+}
+
+func (m *bpe) mergeShort(w *scratch) {
+	s := w.syms
+	for len(s) > 1 {
+		at, best := -1, merge{}
+		for i := range len(s) - 1 {
+			if g, ok := m.pair(s[i].id, s[i+1].id); ok && (at < 0 || g.rank < best.rank) {
+				at, best = i, g
+			}
+		}
+		if at < 0 {
+			break
+		}
+		s[at].id = best.id
+		s[at].n += s[at+1].n
+		s = append(s[:at+1], s[at+2:]...)
+	}
+	w.syms = s
+}
+
+// A candidate is a pair that could be merged: symbols l and r, as they were
+// when it was found.
+type candidate struct {
+	merge
+	l, r     int32
+	lid, rid int32
+}
+
+func (c candidate) before(d candidate) bool {
+	return c.rank < d.rank || c.rank == d.rank && c.l < d.l
+}
+
+// mergeLong keeps the symbols as a linked list and the pairs in a heap, in
+// which outdated ones stay until they come up.
+func (m *bpe) mergeLong(w *scratch) {
+	s, n := w.syms, int32(len(w.syms))
+	w.prev, w.next, w.heap = w.prev[:0], w.next[:0], w.heap[:0]
+	for i := range n {
+		w.prev, w.next = append(w.prev, i-1), append(w.next, i+1)
+	}
+	for i := range n - 1 {
+		m.consider(w, i, i+1)
+	}
+	for len(w.heap) > 0 {
+		c := w.pop()
+		if s[c.l].id != c.lid || s[c.r].id != c.rid || w.next[c.l] != c.r {
+			continue
+		}
+		s[c.l].id = c.id
+		s[c.l].n += s[c.r].n
+		s[c.r].id = -1
+		w.next[c.l] = w.next[c.r]
+		if r := w.next[c.l]; r < n {
+			w.prev[r] = c.l
+			m.consider(w, c.l, r)
+		}
+		if l := w.prev[c.l]; l >= 0 {
+			m.consider(w, l, c.l)
+		}
+	}
+	k := 0
+	for i := int32(0); i < n; i = w.next[i] {
+		s[k] = s[i]
+		k++
+	}
+	w.syms = s[:k]
+}
+
+func (m *bpe) consider(w *scratch, l, r int32) {
+	a, b := w.syms[l].id, w.syms[r].id
+	if g, ok := m.pair(a, b); ok {
+		w.push(candidate{g, l, r, a, b})
+	}
+}
+
+func (w *scratch) push(c candidate) {
+	h := append(w.heap, c)
+	i := len(h) - 1
+	for i > 0 && c.before(h[(i-1)/2]) {
+		h[i] = h[(i-1)/2]
+		i = (i - 1) / 2
+	}
+	h[i] = c
+	w.heap = h
+}
+
+func (w *scratch) pop() candidate {
+	h := w.heap
+	top, last := h[0], h[len(h)-1]
+	h = h[:len(h)-1]
+	i := 0
+	for {
+		k := 2*i + 1
+		if k+1 < len(h) && h[k+1].before(h[k]) {
+			k++
+		}
+		if k >= len(h) || !h[k].before(last) {
+			break
+		}
+		h[i] = h[k]
+		i = k
+	}
+	if len(h) > 0 {
+		h[i] = last
+	}
+	w.heap = h
+	return top
+}
+
+// addMerges learns the pairs in the order of their rank. As in the reference,
+// a pair that is given twice has the later rank.
+func (m *bpe) addMerges(pairs [][2]string) error {
+	m.merges = make(map[uint64]merge, len(pairs))
+	for rank, p := range pairs {
+		a, okA := m.vocab[p[0]]
+		b, okB := m.vocab[p[1]]
+		id, ok := m.vocab[p[0]+p[1]]
+		if !okA || !okB || !ok {
+			return fmt.Errorf("merge %d, %q and %q: a part or the whole is not in the vocabulary", rank, p[0], p[1])
+		}
+		m.merges[uint64(uint32(a))<<32|uint64(uint32(b))] = merge{int32(rank), id}
+	}
+	return nil
+}
