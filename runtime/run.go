@@ -81,6 +81,8 @@ func (r *Run) Exec(ctx context.Context, predeclared starlark.StringDict) error {
 	if err := r.begin(ctx); err != nil {
 		return err
 	}
+	ctx, stop := r.whileStored(ctx)
+	defer stop()
 	err := r.script(ctx, predeclared)
 	if err == nil {
 		err = r.paramsKnown()
@@ -88,7 +90,10 @@ func (r *Run) Exec(ctx context.Context, predeclared starlark.StringDict) error {
 	if err == nil && r.bars.failed > 0 {
 		err = fmt.Errorf("%w (%d of %d)", ErrBar, r.bars.failed, r.bars.all)
 	}
-	return errors.Join(err, r.end(err))
+	if end := r.end(err); end != nil {
+		return errors.Join(err, end)
+	}
+	return err
 }
 
 func (r *Run) begin(ctx context.Context) error {
@@ -114,6 +119,21 @@ func (r *Run) begin(ctx context.Context) error {
 	}
 	r.emit(event.Event{Kind: event.RunStart, Text: r.Notebook.Path})
 	return nil
+}
+
+// whileStored returns a context that ends when the store can no longer
+// remember what happens, as on a full disk: to go on would be for nothing.
+func (r *Run) whileStored(ctx context.Context) (_ context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		select {
+		case <-r.Store.Failed():
+			cancel(r.Store.Err())
+		case <-ctx.Done():
+		}
+	})
+	return ctx, func() { cancel(nil); wg.Wait() }
 }
 
 // end closes the record. It works even if the context is gone.
@@ -217,7 +237,9 @@ func (r *Run) scriptError(ctx context.Context, err error) error {
 	} else if msg, ok := syntaxMessage(err); ok {
 		e.Cause = errors.New(msg)
 	}
-	if ctx.Err() != nil {
+	if lost := r.Store.Err(); lost != nil {
+		e.Cause = lost
+	} else if ctx.Err() != nil {
 		e.Cause = ErrInterrupted
 	}
 	if len(e.Frames) == 0 {

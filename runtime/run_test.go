@@ -334,6 +334,61 @@ lora.train (step %s): the cause
 	}
 }
 
+// What a forked thread does belongs to where it was forked, and its error
+// names both threads' places.
+func TestFork(t *testing.T) {
+	l := newLab(t)
+	r := l.notebook("def point(x):\n    print(x)\n    fail(\"no\")\n# %% Sweep\nfork(point)\n")
+	fork := starlark.NewBuiltin("fork", func(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
+		run, ctx, err := From(t)
+		if err != nil {
+			return nil, err
+		}
+		child, stop := run.Fork(ctx, t, "point")
+		defer stop()
+		if _, err := starlark.Call(child, args[0], starlark.Tuple{starlark.String("hi")}, nil); err != nil {
+			return nil, fmt.Errorf("sweep: %w", err)
+		}
+		return starlark.None, nil
+	})
+	err := r.Exec(t.Context(), starlark.StringDict{"fork": fork})
+	var se *ScriptError
+	if !errors.As(err, &se) || se.Cell != 2 || se.Line != 3 || se.Cause.Error() != "sweep: fail: no" || len(se.Frames) != 2 || se.Frames[0].Line != 5 {
+		t.Errorf("got %+v", err)
+	}
+	for _, e := range l.events {
+		if e.Kind == event.Print && (e.Cell != 2 || e.Line != 5 || e.Text != "hi") {
+			t.Errorf("print: %+v", e)
+		}
+	}
+}
+
+func TestPool(t *testing.T) {
+	p := NewPool(map[Resource]int{GPU: 1})
+	release, err := p.Acquire(t.Context(), GPU)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []Resource{None, Net} {
+		free, err := p.Acquire(t.Context(), r)
+		if err != nil {
+			t.Errorf("%q: %v", r, err)
+		}
+		free()
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := p.Acquire(ctx, GPU); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "waiting for a gpu slot") {
+		t.Errorf("got %v", err)
+	}
+	release()
+	release, err = p.Acquire(t.Context(), GPU)
+	if err != nil {
+		t.Errorf("after a release: %v", err)
+	}
+	release()
+}
+
 func TestErrorsSay(t *testing.T) {
 	l := newLab(t)
 	l.write("a.star", "load(\"b.star\", \"x\")\n")

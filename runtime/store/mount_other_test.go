@@ -1,0 +1,9 @@
+//go:build !linux
+
+package store
+
+import "errors"
+
+func mountSmall(string, string) error { return errors.ErrUnsupported }
+
+func unmount(string) {}
