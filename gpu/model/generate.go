@@ -230,12 +230,12 @@ func (g *generator) decode() error {
 // sequence its next token.
 func (g *generator) choose(seqs []*sequence) error {
 	p, c := g.p, g.p.m.Config
-	for from := 0; from < len(seqs); from += p.chunkRows() {
-		to := min(from+p.chunkRows(), len(seqs))
+	for from := 0; from < len(seqs); from += p.c {
+		to := min(from+p.c, len(seqs))
 		n := to - from
 		x, logits := p.chunk.Slice(0, n*c.Hidden), p.logits.Slice(0, n*c.Vocab)
 		p.m.dev.Embed(x, p.norm, p.picked[from:to], c.Hidden) // gathers the rows
-		p.project(p.atHead(n, from), n, x, logits)
+		p.project(p.atHead(n), n, x, logits)
 		if err := g.picker.pick(p.m.dev, logits, seqs[from:to]); err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"starbook/gpu"
 	"starbook/gpu/model"
@@ -27,7 +28,7 @@ type Trainer struct {
 	m, v            gpu.Buf // AdamW's moments, as long as params.W
 	sumsq           gpu.Buf // (1)
 
-	progress
+	at   progress
 	best []float32 // params.W at the best evaluation, or nil
 
 	epoch   int   // that order is of
@@ -101,7 +102,14 @@ func New(m *model.Transformer, a *model.Adapter, train, eval []Example, o Option
 func (t *Trainer) Total() int { return t.total }
 
 // Step returns the number of updates done.
-func (t *Trainer) Step() int { return t.progress.Step }
+func (t *Trainer) Step() int { return t.at.Step }
+
+// Done reports whether there is nothing left to do, a pending evaluation included.
+func (t *Trainer) Done() bool { return t.at.Pending == nil && t.at.Step >= t.total }
+
+// Evals returns all evaluations so far, those before a Restore included. To
+// find where a stopping rule is after a Restore, let it judge them again.
+func (t *Trainer) Evals() []Eval { return slices.Clone(t.at.Evals) }
 
 // Close frees the memory of the training. The weights stay.
 func (t *Trainer) Close() {
@@ -116,7 +124,7 @@ func (t *Trainer) Close() {
 // in a row that had to be skipped are an error.
 func (t *Trainer) Steps(ctx context.Context) iter.Seq2[Update, error] {
 	return func(yield func(Update, error) bool) {
-		for t.Pending != nil || t.progress.Step < t.total {
+		for !t.Done() {
 			u, err := t.next(ctx)
 			if !yield(u, err) || err != nil {
 				return
@@ -128,14 +136,14 @@ func (t *Trainer) Steps(ctx context.Context) iter.Seq2[Update, error] {
 // next makes one update and the evaluation due after it. If ctx ends in the
 // evaluation, the update stays pending.
 func (t *Trainer) next(ctx context.Context) (Update, error) {
-	if t.Pending == nil {
+	if t.at.Pending == nil {
 		u, err := t.update(ctx)
 		if err != nil {
 			return u, err
 		}
-		t.Pending = &u
+		t.at.Pending = &u
 	}
-	u := *t.Pending
+	u := *t.at.Pending
 	if t.evalDue() {
 		e, err := t.evaluate(ctx)
 		if err != nil {
@@ -143,13 +151,13 @@ func (t *Trainer) next(ctx context.Context) (Update, error) {
 		}
 		u.Eval = &e
 	}
-	t.Pending = nil
+	t.at.Pending = nil
 	return u, nil
 }
 
 // update makes update number Step, counted from 0.
 func (t *Trainer) update(ctx context.Context) (Update, error) {
-	s := t.progress.Step
+	s := t.at.Step
 	u := Update{Step: s + 1, Epoch: float64(s+1) / float64(t.perEpoch), LR: t.o.Rate(s, t.total)}
 	list := t.examples(s)
 	sum, err := t.accumulate(ctx, &u, list)
@@ -160,12 +168,12 @@ func (t *Trainer) update(ctx context.Context) (Update, error) {
 	if err := t.gradNorm(&u); err != nil {
 		return u, err
 	}
-	t.progress.Step++
+	t.at.Step++
 	if notFinite(u.Loss) || notFinite(u.GradNorm) {
 		return u, t.skip(&u, list)
 	}
-	t.Skips = 0
-	t.Applied++
+	t.at.Skips = 0
+	t.at.Applied++
 	t.descend(u)
 	if err := t.dev.Sync(); err != nil {
 		return u, fmt.Errorf("train: update %d: %w", u.Step, err)
@@ -189,7 +197,8 @@ func shuffle(seed uint64, epoch, n int) []int {
 
 // accumulate leaves the gradient of the summed loss of the listed examples in
 // params.G, and returns that sum. It is computed MicroTokens rows at a time;
-// how it is cut changes the sums of gradients in their last bits only.
+// how it is cut makes no difference (but for tied tables in full training,
+// which get gradients from both their uses: there it does in the last bits).
 func (t *Trainer) accumulate(ctx context.Context, u *Update, list []int) (float64, error) {
 	t.dev.Zero(t.params.G)
 	var sum float64
@@ -198,7 +207,8 @@ func (t *Trainer) accumulate(ctx context.Context, u *Update, list []int) (float6
 			return 0, fmt.Errorf("train: update %d: %w", u.Step, err)
 		}
 		n := pack(&t.batch, t.train, list[done:], t.o.MicroTokens)
-		nll, err := t.pass.Gradient(&t.batch, dropoutKey(t.o.Seed, u.Step, done))
+		t.batch.First = done
+		nll, err := t.pass.Gradient(&t.batch, dropoutKey(t.o.Seed, u.Step))
 		if err != nil {
 			return 0, fmt.Errorf("train: update %d: %w", u.Step, err)
 		}
@@ -226,10 +236,8 @@ func (t *Trainer) cost(nll []float32, i int) (sum float64, targets int) {
 	return sum, targets
 }
 
-// dropoutKey differs for all micro-batches of a training.
-func dropoutKey(seed uint64, step, first int) uint64 {
-	return rand.NewPCG(seed, uint64(step)<<32|uint64(first)).Uint64()
-}
+// dropoutKey differs for all updates of a training.
+func dropoutKey(seed uint64, step int) uint64 { return rand.NewPCG(seed, uint64(step)).Uint64() }
 
 func (t *Trainer) gradNorm(u *Update) error {
 	t.dev.SumSquares(t.sumsq, t.params.G)
@@ -247,7 +255,7 @@ func (t *Trainer) skip(u *Update, list []int) error {
 	if len(u.Bad) == 0 { // every loss is fine, so the gradient overflowed somewhere
 		u.Bad = append(u.Bad, list...)
 	}
-	if t.Skips++; t.Skips > 1 {
+	if t.at.Skips++; t.at.Skips > 1 {
 		return fmt.Errorf("train: updates %d and %d: loss %g, gradient norm %g on examples %v: lower lr, or look at these examples",
 			u.Step-1, u.Step, u.Loss, u.GradNorm, u.Bad)
 	}
@@ -259,7 +267,7 @@ func (t *Trainer) skip(u *Update, list []int) error {
 func (t *Trainer) descend(u Update) {
 	o := gpu.AdamW{
 		LR: u.LR, Beta1: t.o.Beta1, Beta2: t.o.Beta2, Eps: t.o.Eps, WeightDecay: t.o.WeightDecay,
-		Step: t.Applied, GradScale: 1 / float64(u.Targets), MaxNorm: t.o.MaxGradNorm,
+		Step: t.at.Applied, GradScale: 1 / float64(u.Targets), MaxNorm: t.o.MaxGradNorm,
 	}
 	second := o
 	switch {
