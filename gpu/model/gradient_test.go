@@ -220,6 +220,31 @@ func packingIsSeparation(t *testing.T, dev gpu.Device) {
 	}
 }
 
+// TestLogitsComeInChunks: how many rows of logits there are at a time changes
+// no loss, and gradients by the order of sums alone.
+func TestLogitsComeInChunks(t *testing.T) {
+	m := lively(t, ref.New(), tiny(false))
+	a := livelyAdapter(t, m, LoRA{Rank: 3, Alpha: 5, Targets: everything})
+	p := newPass(t, m, a, true)
+	nll, err := p.Gradient(packed(m.Config), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	losses, whole := fmt.Sprint(nll), gradients(p)
+	for _, p.c = range []int{1, 2, 3, 4, 7} {
+		m.dev.Zero(a.Params.G)
+		if nll, err = p.Gradient(packed(m.Config), 1); err != nil {
+			t.Fatal(err)
+		}
+		if fmt.Sprint(nll) != losses {
+			t.Errorf("%d rows at a time: losses %v, whole %v", p.c, nll, losses)
+		}
+		if e := relative(gradients(p), whole); e > 1e-6 {
+			t.Errorf("%d rows at a time: gradients differ by %.2e of their norm", p.c, e)
+		}
+	}
+}
+
 func gradients(p *Pass) []float32 {
 	g := make([]float32, p.Params().Len())
 	p.m.dev.Download(g, p.Params().G)

@@ -17,9 +17,9 @@ type Transformer struct {
 	weights []*weight // in the order of torch's named_parameters
 	embed   *weight   // (V, D)
 	layers  []layer
-	norm    *weight // (D)
-	head    *weight // (V, D); the same as embed if tied
-	params  *Params // nil while frozen
+	norm    *weight    // (D)
+	heads   [1]*weight // (V, D); the same as embed if tied
+	params  *Params    // nil while frozen
 
 	files     *safetensors.Set // what frozen weights are mapped from, or nil
 	cos, sin  gpu.Buf          // (positions, E/2)
@@ -113,9 +113,9 @@ func lay(dev gpu.Device, cfg Config) *Transformer {
 		m.layers[l].norm2 = vector(layerName(l, "post_attention_layernorm.weight"))
 	}
 	m.norm = vector("model.norm.weight")
-	m.head = m.embed
+	m.heads[0] = m.embed
 	if !cfg.Tied {
-		m.head = matrix("lm_head.weight", cfg.Vocab, cfg.Hidden)
+		m.heads[0] = matrix("lm_head.weight", cfg.Vocab, cfg.Hidden)
 	}
 	return m
 }
