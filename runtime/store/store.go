@@ -32,7 +32,7 @@ var (
 	errClosed   = errors.New("store: closed")
 )
 
-// Store is an open .starbook directory: DIR/store.db, DIR/blobs, DIR/scratch,
+// Store is an open .starbook directory: DIR/store.db, DIR/blobs, DIR/scratch (a directory and a lock a step),
 // and the locks in DIR/runs and DIR/processes. It is also an event.Sink. It is
 // safe for use by many goroutines.
 type Store struct {
