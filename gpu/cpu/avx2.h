@@ -6,6 +6,7 @@
 #pragma GCC target("avx2,fma,bmi2")
 #endif
 #define ISA(x) x##_avx2
+#define REGISTER "x"
 #define PAIRS 0
 #define MR 6
 #define ME 2

@@ -6,6 +6,7 @@
 #pragma GCC target("avx512f,avx512vl,avx512bw,avx512dq,avx2,fma,bmi2,prefer-vector-width=512")
 #endif
 #define ISA(x) x##_avx512
+#define REGISTER "v"
 #define PAIRS 0
 #define MR 12
 #define ME 4

@@ -3,10 +3,12 @@
 #define ISA(x) x##_base
 #define PAIRS 0
 #if defined(__aarch64__)
+#define REGISTER "w"
 #define MR 8
 #define ME 4
 #define BASE_NV 3
 #else
+#define REGISTER "x"
 #define MR 4
 #define ME 2
 #define BASE_NV 2

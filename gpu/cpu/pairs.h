@@ -7,6 +7,7 @@
 #pragma GCC target("avx512f,avx512vl,avx512bw,avx512dq,avx512bf16,avx2,fma,bmi2,prefer-vector-width=512")
 #endif
 #define ISA(x) x##_pairs
+#define REGISTER "v"
 #define PAIRS 1
 #define MR 12
 #define ME 4

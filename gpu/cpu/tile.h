@@ -3,6 +3,7 @@
 //   NAME(x)    x with a suffix of its own
 //   VW, NV     floats in a vector, vectors in a panel's width
 //   MR, ME     rows of a full tile and of one at the edge
+//   REGISTER   asm's letter for a vector register
 //   MULADD     multiply and add; PAIRS 1: of pairs of bfloat16 in 32 bits
 // It is plain C over vector extensions. Each element of c is one chain of
 // multiply-adds over the steps in their order, whatever the tile's shape, so
@@ -35,6 +36,7 @@ INL void NAME(tile)(int h, int kind, long k, const void *a, long stride, const f
       UNROLL for (int j = 0; j < NV; j++) b0[j] = LOAD(b + j * VW), b1[j] = LOAD(b + W + j * VW);
       UNROLL for (int i = 0; i < h; i++) {
         U two = *(const u32u *)((const uint16_t *)a + i * stride + p) + (U){0};
+        __asm__("" : "+" REGISTER(two)); // else gcc shifts before it broadcasts, in scalar registers: twice the time
         V lo = (V)(two << 16), hi = (V)(two & 0xffff0000u);
         UNROLL for (int j = 0; j < NV; j++) acc[i][j] = MULADD(acc[i][j], lo, b0[j]);
         UNROLL for (int j = 0; j < NV; j++) acc[i][j] = MULADD(acc[i][j], hi, b1[j]);
