@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"starbook/builtins/dataset"
+
 	"go.starlark.net/starlark"
 
 	"starbook/builtins/teacher"
@@ -78,8 +80,8 @@ func distillPractice() Func {
 			}
 			book := make(map[string]string, len(rows))
 			for i, r := range rows {
-				prompt, ok := textOf(r, "prompt")
-				reply, okReply := textOf(r, "answer")
+				prompt, ok := dataset.Text(r, "prompt")
+				reply, okReply := dataset.Text(r, "answer")
 				if !ok || !okReply {
 					return nil, fmt.Errorf("row %d has no prompt or no answer", i+1)
 				}
@@ -146,7 +148,7 @@ func (a *askArgs) requests(st *store.Store, t Teacher) ([]Row, []teacher.Request
 	}
 	out := make([]teacher.Request, len(rows))
 	for i, r := range rows {
-		question, err := fill(a.Prompt, func(name string) (string, bool) { return textOf(r, name) })
+		question, err := fill(a.Prompt, func(name string) (string, bool) { return dataset.Text(r, name) })
 		if err != nil {
 			return nil, nil, fmt.Errorf("row %d: %w", i+1, err)
 		}

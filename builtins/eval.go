@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"starbook/builtins/dataset"
+
 	"go.starlark.net/starlark"
 
 	"starbook/builtins/grade"
@@ -106,7 +108,7 @@ func evalGrade() Func {
 			}
 			answers := make([]answer, len(rows))
 			for i, r := range rows {
-				text, ok := textOf(r, a.Answer)
+				text, ok := dataset.Text(r, a.Answer)
 				if !ok {
 					return runtime.Artifact{}, fmt.Errorf("row %d has no text in column %q", i+1, a.Answer)
 				}
@@ -121,12 +123,12 @@ func evalGrade() Func {
 func score(ctx context.Context, s *runtime.Step, g grade.Grader, rows []Row, answers []answer, want, name string) (runtime.Artifact, error) {
 	items := make([]grade.Item, len(rows))
 	for i, r := range rows {
-		reference, ok := textOf(r, want)
+		reference, ok := dataset.Text(r, want)
 		if !ok {
 			return runtime.Artifact{}, fmt.Errorf("row %d has no text in column %q, the reference", i+1, want)
 		}
-		prompt, _ := textOf(r, "prompt")
-		items[i] = grade.Item{Prompt: prompt, Answer: answers[i].text, Want: reference, Row: encodeRow(r), Truncated: answers[i].truncated}
+		prompt, _ := dataset.Text(r, "prompt")
+		items[i] = grade.Item{Prompt: prompt, Answer: answers[i].text, Want: reference, Row: json.RawMessage(encode(r)), Truncated: answers[i].truncated}
 	}
 	const share = 64 // items graded between two signs of life
 	scores := make([]grade.Score, 0, len(items))
@@ -141,9 +143,9 @@ func score(ctx context.Context, s *runtime.Step, g grade.Grader, rows []Row, ans
 	samples := make([]store.Sample, len(rows))
 	outcomes, passed := map[string]int{}, 0
 	for i, r := range rows {
-		group, _ := textOf(r, "group")
+		group, _ := dataset.Text(r, "group")
 		samples[i] = store.Sample{
-			Index: i, ID: rowID(r), Parent: identity(r), Group: group, Prompt: items[i].Prompt, Want: items[i].Want, Answer: items[i].Answer,
+			Index: i, ID: dataset.ID(r), Parent: dataset.Parent(r), Group: group, Prompt: items[i].Prompt, Want: items[i].Want, Answer: items[i].Answer,
 			Outcome: string(scores[i].Outcome), Score: scores[i].Value, Note: scores[i].Note, Tokens: answers[i].tokens, LogProb: answers[i].mean,
 		}
 		outcomes[samples[i].Outcome]++

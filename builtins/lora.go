@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"starbook/builtins/dataset"
 	"starbook/gpu/model"
 	"starbook/gpu/train"
 	"starbook/runtime"
@@ -230,8 +231,12 @@ func (l *loaded) examples(s *runtime.Step, data Handle, a trainArgs) (examples, 
 		if heldRows, err = ReadRows(s.Store(), *a.Validation); err != nil {
 			return nil, nil, 0, err
 		}
-	} else {
-		rows, heldRows = holdOut(rows, a.Split, a.Seed)
+	} else if a.Split > 0 {
+		parts, err := dataset.Split(rows, []float64{1 - a.Split, a.Split}, uint64(a.Seed))
+		if err != nil {
+			return nil, nil, 0, err
+		}
+		rows, heldRows = parts[0], parts[1]
 	}
 	for _, part := range []struct {
 		rows []Row
@@ -258,11 +263,11 @@ func (l *loaded) examples(s *runtime.Step, data Handle, a trainArgs) (examples, 
 // example is one row as tokens: the prompt is read, the completion and the end
 // of text are learnt. They are encoded apart, as generation will see them.
 func (l *loaded) example(r Row, a trainArgs) (train.Example, error) {
-	prompt, err := fill(a.Prompt, func(name string) (string, bool) { return textOf(r, name) })
+	prompt, err := fill(a.Prompt, func(name string) (string, bool) { return dataset.Text(r, name) })
 	if err != nil {
 		return train.Example{}, err
 	}
-	completion, ok := textOf(r, a.Completion)
+	completion, ok := dataset.Text(r, a.Completion)
 	if !ok {
 		return train.Example{}, fmt.Errorf("no text in column %q: there are %s", a.Completion, strings.Join(sortedKeys(r), ", "))
 	}
@@ -277,40 +282,6 @@ func (l *loaded) example(r Row, a trainArgs) (train.Example, error) {
 		trained[i] = i > 0
 	}
 	return train.Example{Tokens: tokens, Trained: trained}, nil
-}
-
-// holdOut draws a share of the parents; a row goes where its parent goes.
-func holdOut(rows []Row, share float64, seed int64) (in, out []Row) {
-	seen := map[string]bool{}
-	var parents []string
-	for _, r := range rows {
-		if p := identity(r); !seen[p] {
-			seen[p] = true
-			parents = append(parents, p)
-		}
-	}
-	slices.SortFunc(parents, func(a, b string) int {
-		x, y := lot(seed, a), lot(seed, b)
-		switch {
-		case x < y:
-			return -1
-		case x > y:
-			return 1
-		}
-		return strings.Compare(a, b)
-	})
-	drawn := map[string]bool{}
-	for _, p := range parents[:int(share*float64(len(parents))+0.5)] {
-		drawn[p] = true
-	}
-	for _, r := range rows {
-		if drawn[identity(r)] {
-			out = append(out, r)
-		} else {
-			in = append(in, r)
-		}
-	}
-	return in, out
 }
 
 // fitting is a training that a step looks after.

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"starbook/builtins/dataset"
+
 	"go.starlark.net/starlark"
 
 	"starbook/gpu/model"
@@ -18,7 +20,7 @@ func modelModule() Module {
 	return Module{
 		Name:  "model",
 		Doc:   "Language models: Llama-shaped Hugging Face folders.",
-		Funcs: []Func{modelLoad(), modelTokenizer(), modelNew(), modelTrain(), modelGenerate(), modelExport()},
+		Funcs: []Func{modelOpen(), modelTokenizer(), modelNew(), modelTrain(), modelGenerate(), modelExport()},
 	}
 }
 
@@ -114,13 +116,13 @@ func modelName(m Handle) string {
 	return m.Digest.Short()
 }
 
-type modelLoadArgs struct {
+type modelOpenArgs struct {
 	Path File `arg:"path" doc:"Hugging Face folder: config.json, *.safetensors, tokenizer.json"`
 }
 
-func modelLoad() Func {
-	return step("model.load", 1, runtime.CPU, "Takes a Hugging Face folder into the store: config, safetensors and tokenizer, no pickles.",
-		func(_ context.Context, _ *Host, s *runtime.Step, a modelLoadArgs) (runtime.Artifact, error) {
+func modelOpen() Func {
+	return step("model.open", 1, runtime.CPU, "Takes a Hugging Face folder into the store: config, safetensors and tokenizer, no pickles.",
+		func(_ context.Context, _ *Host, s *runtime.Step, a modelOpenArgs) (runtime.Artifact, error) {
 			for _, need := range []string{"config.json", "tokenizer.json"} {
 				if _, err := os.Stat(filepath.Join(a.Path.Path, need)); err != nil {
 					return runtime.Artifact{}, fmt.Errorf("%s is no Hugging Face folder: there is no %s in it", a.Path.Path, need)
@@ -163,7 +165,7 @@ func modelTokenizer() Func {
 			texts := func(yield func(string) bool) {
 				for _, r := range rows {
 					for _, c := range a.Columns {
-						if t, ok := textOf(r, c); ok && !yield(t+"\n") {
+						if t, ok := dataset.Text(r, c); ok && !yield(t+"\n") {
 							return
 						}
 					}
@@ -270,7 +272,7 @@ type answer struct {
 func (l *loaded) write(ctx context.Context, s *runtime.Step, a *model.Adapter, rows []Row, d decodingArgs) ([]answer, error) {
 	prompts := make([][]int32, len(rows))
 	for i, r := range rows {
-		text, err := fill(d.Prompt, func(name string) (string, bool) { return textOf(r, name) })
+		text, err := fill(d.Prompt, func(name string) (string, bool) { return dataset.Text(r, name) })
 		if err != nil {
 			return nil, fmt.Errorf("row %d: %w", i+1, err)
 		}
