@@ -1,10 +1,6 @@
 package model
 
-import (
-	"fmt"
-
-	"starbook/gpu"
-)
+import "fmt"
 
 // Loss returns for each row of b the negative log-probability of its target,
 // in nats, 0 where there is none. The slice is valid until the next call.
@@ -115,12 +111,4 @@ func (p *Pass) collect() ([]float32, error) {
 		nll[row] = got[i]
 	}
 	return nll, nil
-}
-
-// gradient returns the gradient of w, none unless every weight is trained.
-func (p *Pass) gradient(w *weight) gpu.Buf {
-	if p.full {
-		return w.dw
-	}
-	return gpu.Buf{}
 }

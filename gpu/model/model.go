@@ -165,14 +165,17 @@ func (m *Transformer) Unfreeze() (*Params, error) {
 		return m.params, nil
 	}
 	p := newParams(m.dev, m.weights)
+	place := func(i int) (from, to int) { return p.Tensors[i].From, p.Tensors[i].From + p.Tensors[i].Len() }
 	for i, w := range p.order {
-		from, to := p.Tensors[i].From, p.Tensors[i].From+w.len()
-		m.dev.Copy(p.W.Slice(from, to), w.w)
-		if err := m.dev.Sync(); err != nil {
-			return nil, fmt.Errorf("model: unfreeze %s: %w", w.name, err)
-		}
+		m.dev.Copy(p.W.Slice(place(i)), w.w)
+	}
+	if err := m.dev.Sync(); err != nil { // the frozen weights are still in place
+		p.free()
+		return nil, fmt.Errorf("model: unfreeze %d weights: %w", p.Len(), err)
+	}
+	for i, w := range p.order {
 		m.dev.Free(w.w)
-		w.w, w.dw = p.W.Slice(from, to), p.G.Slice(from, to)
+		w.w, w.dw = p.W.Slice(place(i)), p.G.Slice(place(i))
 	}
 	m.params = p
 	return p, m.closeFiles()
