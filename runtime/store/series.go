@@ -188,7 +188,10 @@ func (s *Store) snapshot(read func(snapshot) error) error {
 		return explain(s.dir, err)
 	}
 	defer tx.Rollback()
-	return read(snapshot{tx})
+	if err := read(snapshot{tx}); err != nil {
+		return explain(s.dir, err)
+	}
+	return nil
 }
 
 // querier is what the writer's connection and a snapshot have in common.
