@@ -86,8 +86,8 @@ func (b *builder) compare(refs []string) (page, error) {
 		return page{}, err
 	}
 	v.Title = compareTitle(rows)
-	v.Matrix = matrixOf(rows)
-	v.Env = environments(rows)
+	v.Matrix = matrixOf(byStart)
+	v.Env = environments(byStart)
 	if v.Texts, err = b.codeDiffs(byStart); err != nil {
 		return page{}, err
 	}
@@ -216,7 +216,7 @@ func (b *builder) leader(rows []boardRow) (verdict, error) {
 		return verdict{Sentence: plural(int64(len(rows)), "run") + ", none of them evaluated.", Support: "A loss is no pass rate."}, nil
 	}
 	top := rows[0]
-	v := verdict{Sentence: fmt.Sprintf("Run %s leads with %s (95%s%% interval %s–%s, n%s%s).", top.ID, percent(top.Rate()), nb, rate(top.Low), rate(top.High), nb, count(int64(top.N)))}
+	v := verdict{Subject: top.ID, Sentence: fmt.Sprintf("leads with %s (95%s%% interval %s–%s, n%s%s).", percent(top.Rate()), nb, rate(top.Low), rate(top.High), nb, count(int64(top.N)))}
 	mine, err := b.passes(top)
 	if err != nil {
 		return v, err

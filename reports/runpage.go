@@ -245,7 +245,7 @@ func (b *builder) event(e event.Event) (html, error) {
 			return b.render("unreadable", e)
 		}
 		if f := scriptPlot(d); f != nil {
-			return b.detail("figure", "A plot", f)
+			return b.detail("plotout", "A plot", f)
 		}
 		return b.render("warning", "The plot “"+d.Title+"” has no points.")
 	case event.Compare:
