@@ -221,13 +221,16 @@ type whiskers struct {
 // Plot implements plot.Plotter.
 func (w whiskers) Plot(c draw.Canvas, p *plot.Plot) {
 	tx, ty := p.Transforms(&c)
-	pen := draw.LineStyle{Color: w.Ink, Width: 1}
+	var path vg.Path // one for all: a page can hold a thousand
 	for i := w.from; i < w.to; i++ {
 		x, lo, hi := tx(w.Xs[i]), ty(w.Low[i]), ty(w.High[i])
-		c.StrokeLine2(pen, x, lo, x, hi)
-		c.StrokeLine2(pen, x-3, lo, x+3, lo)
-		c.StrokeLine2(pen, x-3, hi, x+3, hi)
+		for _, l := range [][2]vg.Point{{{X: x, Y: lo}, {X: x, Y: hi}}, {{X: x - 3, Y: lo}, {X: x + 3, Y: lo}}, {{X: x - 3, Y: hi}, {X: x + 3, Y: hi}}} {
+			path.Move(l[0])
+			path.Line(l[1])
+		}
 	}
+	c.SetLineStyle(draw.LineStyle{Color: w.Ink, Width: 1})
+	c.Stroke(path)
 }
 
 // Plot implements plot.Plotter.

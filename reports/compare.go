@@ -17,6 +17,7 @@ type comparePage struct {
 	Verdict  verdict
 	Params   []string // that differ
 	Same     int      // how many do not
+	More     int      // how many more differ than are shown
 	Board    []boardRow
 	Left     int // runs that the board leaves out
 	Figures  []*figure
@@ -43,13 +44,14 @@ type boardRow struct {
 
 // How much of very many runs a page shows.
 const (
-	boardRuns  = 1000
-	pairedRuns = 12
-	matrixRuns = 16
-	matrixRows = 80
-	boldCurves = 6
-	allCurves  = 150
-	ratedRuns  = 24
+	boardRuns   = 1000
+	boardParams = 10
+	pairedRuns  = 12
+	matrixRuns  = 16
+	matrixRows  = 80
+	boldCurves  = 6
+	allCurves   = 150
+	ratedRuns   = 24
 )
 
 // compare renders the page of several runs.
@@ -69,6 +71,9 @@ func (b *builder) compare(refs []string) (page, error) {
 	first := rows[0].run
 	v := comparePage{Params: differing(rows)}
 	v.Same = len(first.Settings) - len(v.Params)
+	if v.More = len(v.Params) - boardParams; v.More > 0 {
+		v.Params = v.Params[:boardParams]
+	}
 	for i := range rows {
 		rows[i].Values = valuesOf(rows[i].run, v.Params)
 		v.Total = v.Total.plus(rows[i].Costs)
@@ -179,7 +184,7 @@ func valuesOf(r *run, names []string) []string {
 	for i, n := range names {
 		for _, s := range r.Settings {
 			if s.Name == n {
-				out[i] = s.Value
+				out[i] = clip(s.Value, 24)
 			}
 		}
 	}
