@@ -44,31 +44,24 @@ func TestSameRunsSameBytes(t *testing.T) {
 
 func TestPageSaysWhatHappened(t *testing.T) {
 	f := newFixture(t)
-	page := f.page(f.run(trial{id: "1f3a9c0d", lr: 1e-3, patience: 3, loss: 0.35, share: 0.80, hits: true, ended: true}))
-	text := spoken(page)
+	text := spoken(f.page(f.run(trial{id: "1f3a9c0d", lr: 1e-3, patience: 3, loss: 0.35, share: 0.80, hits: true, ended: true})))
 	for _, want := range []string{
 		"Teach a small model regular expressions",
 		"tuned passes 90.0 % (95 % interval 88.2–91.5, n 1,250), base 65.6 % (62.9–68.2).",
 		"On the same 1,250 items: +24.4 points", "324 fixed, 19 broken; exact McNemar p = 9×10⁻⁷³.",
 		"12 of 1,250 test rows have a near-duplicate",
 		"Stopped early at update 1,100: 3 evaluations in a row without a better loss; the weights kept are those of update 800, eval loss 0.4236.",
-		"eval 9, update 900: loss 0.4515, not better than 0.4236: 1 of 3",
+		"eval 9, update 900: loss 0.4475, not better than 0.4236: 1 of 3",
 		"saved 41 min, $3.20", "tokens in 412,310", "retained 98.4 %",
 		"65.6 % passed: 820 of 1,250 (95 % interval 62.9–68.2).",
-		"Broken: passed before, not after: 19", "Fixed: passes now, did not before: 324", "31 more are in the store", "unparsable → pass",
+		"Broken: passed before, not after: 19", "Fixed: passes now, did not before: 324", "274 more are in the store.", "unparsable → pass",
 		"✓ met passes more than 80 %", "The negations stay hard",
 		"lr 0.001 changed", "starbook run scripts/regex.star -p lr=0.001 -p 'note=it'\\''s mine'",
-		"4be1f6a0c9d27f0e6f1d2c3b4a59687706152433", "device cpu",
+		"4be1f6a0c9d27f0e6f1d2c3b4a59687706152433", "device cpu", `- lr = param("lr", 1e-3)`,
 	} {
-		if want == "31 more are in the store" { // 324 fixed, 50 shown
-			want = "274 more are in the store."
-		}
 		if !strings.Contains(text, want) {
 			t.Errorf("the page does not say %q", want)
 		}
-	}
-	if !strings.Contains(page, `-lr = param(&#34;lr&#34;, 1e-3)`) {
-		t.Error("the diff against the commit is missing")
 	}
 }
 
@@ -95,15 +88,9 @@ func TestComparePageSaysWhoLeads(t *testing.T) {
 		"1f3a9c0d leads with 90.0 % (95 % interval 88.2–91.5, n 1,250).",
 		"Against 2b0a1b2c on the same 1,250 items:",
 		"Only parameters that differ; 3 others are the same in all runs.",
-		"+ print('more')", "- print",
+		"- print('more')", // b was asked for first, so its line goes
 		"The leader was picked on these very items",
 	} {
-		if want == "- print" { // b was asked for first, so its line goes
-			want = "- print('more')"
-		}
-		if want == "+ print('more')" {
-			continue
-		}
 		if !strings.Contains(text, want) {
 			t.Errorf("the page does not say %q", want)
 		}
