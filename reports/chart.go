@@ -90,7 +90,7 @@ func (c chart) svg() (cv *canvas, ok bool) {
 	}
 	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = box.Min.X, box.Max.X, box.Min.Y, box.Max.Y
 	cv = newCanvas(chartWidth, chartHeight)
-	p.Draw(draw.New(cv))
+	p.Draw(draw.Crop(draw.New(cv), 0, -12, 0, -2)) // room for half of the last label
 	return cv, true
 }
 
@@ -122,6 +122,9 @@ func (c chart) bounds() *rect {
 	if r.Min.X == r.Max.X {
 		r.Min.X, r.Max.X = r.Min.X-1, r.Max.X+1
 	}
+	if slices.ContainsFunc(c.Curves, func(cu curve) bool { return cu.Bare && !cu.Faint }) {
+		c.widen(&r)
+	}
 	air := (r.Max.Y - r.Min.Y) * 0.06
 	if air == 0 {
 		air = max(math.Abs(r.Max.Y)*0.1, 1e-9)
@@ -137,11 +140,25 @@ func (c chart) bounds() *rect {
 	return &r
 }
 
+// widen makes room left and right of points that stand alone.
+func (c chart) widen(r *rect) {
+	if c.LogX && r.Min.X > 0 {
+		air := math.Pow(r.Max.X/r.Min.X, 0.04)
+		r.Min.X, r.Max.X = r.Min.X/air, r.Max.X*air
+		return
+	}
+	air := (r.Max.X - r.Min.X) * 0.04
+	r.Min.X, r.Max.X = r.Min.X-air, r.Max.X+air
+}
+
 // pieces returns the plotters of a curve: one band and one line for each
 // stretch without a gap.
 func (cu curve) pieces() []plot.Plotter {
 	var out []plot.Plotter
-	width := vg.Length(1.6)
+	width, radius := vg.Length(1.6), vg.Length(2.2)
+	if cu.Bare {
+		radius = 3
+	}
 	if cu.Faint {
 		width = 0.8
 	}
@@ -161,14 +178,17 @@ func (cu curve) pieces() []plot.Plotter {
 		for i := lo; i < hi; i++ {
 			pts = append(pts, plotter.XY{X: cu.Xs[i], Y: cu.Ys[i]})
 		}
-		if len(cu.Low) > 0 {
+		switch {
+		case len(cu.Low) > 0 && cu.Bare && !cu.Faint:
+			out = append(out, whiskers{cu, lo, hi})
+		case len(cu.Low) > 0:
 			out = append(out, cu.band(lo, hi))
 		}
 		if !cu.Bare && len(pts) > 1 {
 			out = append(out, &plotter.Line{XYs: pts, LineStyle: draw.LineStyle{Color: tone, Width: width, Dashes: dashes[cu.Style]}})
 		}
 		if cu.Dots || len(pts) == 1 {
-			out = append(out, &plotter.Scatter{XYs: pts, GlyphStyle: draw.GlyphStyle{Color: tone, Radius: 2.2, Shape: draw.CircleGlyph{}}})
+			out = append(out, &plotter.Scatter{XYs: pts, GlyphStyle: draw.GlyphStyle{Color: tone, Radius: radius, Shape: draw.CircleGlyph{}}})
 		}
 		lo = hi
 	}
@@ -190,6 +210,27 @@ func (cu curve) band(lo, hi int) plot.Plotter {
 		pts = append(pts, plotter.XY{X: cu.Xs[i], Y: cu.Low[i]})
 	}
 	return &plotter.Polygon{XYs: []plotter.XYs{pts}, Color: cu.Ink + " band"}
+}
+
+// whiskers are the intervals of the points from to to-1 of a curve.
+type whiskers struct {
+	curve
+	from, to int
+}
+
+// Plot implements plot.Plotter.
+func (w whiskers) Plot(c draw.Canvas, p *plot.Plot) {
+	tx, ty := p.Transforms(&c)
+	var path vg.Path // one for all: a page can hold a thousand
+	for i := w.from; i < w.to; i++ {
+		x, lo, hi := tx(w.Xs[i]), ty(w.Low[i]), ty(w.High[i])
+		for _, l := range [][2]vg.Point{{{X: x, Y: lo}, {X: x, Y: hi}}, {{X: x - 3, Y: lo}, {X: x + 3, Y: lo}}, {{X: x - 3, Y: hi}, {X: x + 3, Y: hi}}} {
+			path.Move(l[0])
+			path.Line(l[1])
+		}
+	}
+	c.SetLineStyle(draw.LineStyle{Color: w.Ink, Width: 1})
+	c.Stroke(path)
 }
 
 // Plot implements plot.Plotter.
@@ -217,6 +258,9 @@ func (r ring) Plot(c draw.Canvas, p *plot.Plot) {
 	c.FillText(sty, vg.Point{X: at.X, Y: at.Y + 9}, r.Label)
 }
 
+// sans is the font that text is measured with; style.css asks for the same widths.
+var sans = font.Font{Typeface: "Liberation", Variant: "Sans", Size: fontSize}
+
 // themed returns a plot in the house's quiet style: hairlines and muted labels.
 func themed(xlab, ylab string) *plot.Plot {
 	p := plot.New()
@@ -225,8 +269,8 @@ func themed(xlab, ylab string) *plot.Plot {
 		a.Color, a.Tick.Color = inkRule, inkRule
 		a.Width, a.Tick.Width, a.Tick.Length, a.Padding = 0.8, 0.8, 3, 2
 		a.Tick.Label.Color, a.Label.TextStyle.Color = inkMuted, inkMuted
-		a.Tick.Label.Font = font.From(plot.DefaultFont, fontSize)
-		a.Label.TextStyle.Font = font.From(plot.DefaultFont, fontSize)
+		a.Tick.Label.Font = sans
+		a.Label.TextStyle.Font = sans
 		a.Tick.Marker = plainTicks{}
 	}
 	p.X.Label.Text, p.Y.Label.Text = xlab, ylab
@@ -249,18 +293,24 @@ func grid() *plotter.Grid {
 	return g
 }
 
-// plainTicks are gonum's with our numbers.
+// plainTicks stand at round numbers: 1, 2 or 5 times a power of ten apart, some
+// five of them.
 type plainTicks struct{}
 
 // Ticks implements plot.Ticker.
 func (plainTicks) Ticks(lo, hi float64) []plot.Tick {
-	ticks := plot.DefaultTicks{}.Ticks(lo, hi)
-	for i, t := range ticks {
-		if t.Label != "" {
-			ticks[i].Label = tickLabel(t.Value)
+	step := math.Pow(10, math.Floor(math.Log10((hi-lo)/5)))
+	for _, m := range []float64{1, 2, 5, 10} {
+		if (hi-lo)/(m*step) <= 6 {
+			step *= m
+			break
 		}
 	}
-	return slices.DeleteFunc(ticks, func(t plot.Tick) bool { return t.Label == "" })
+	var out []plot.Tick
+	for k := math.Ceil(lo/step - 1e-9); k*step <= hi+step*1e-9 && len(out) < 12; k++ {
+		out = append(out, plot.Tick{Value: k * step, Label: tickLabel(k * step)})
+	}
+	return out
 }
 
 // logTicks are decades, or the numbers between where decades are too few.

@@ -17,6 +17,7 @@ type comparePage struct {
 	Verdict  verdict
 	Params   []string // that differ
 	Same     int      // how many do not
+	More     int      // how many more differ than are shown
 	Board    []boardRow
 	Left     int // runs that the board leaves out
 	Figures  []*figure
@@ -43,13 +44,14 @@ type boardRow struct {
 
 // How much of very many runs a page shows.
 const (
-	boardRuns  = 1000
-	pairedRuns = 12
-	matrixRuns = 16
-	matrixRows = 80
-	boldCurves = 6
-	allCurves  = 150
-	ratedRuns  = 24
+	boardRuns   = 1000
+	boardParams = 10
+	pairedRuns  = 12
+	matrixRuns  = 16
+	matrixRows  = 80
+	boldCurves  = 6
+	allCurves   = 150
+	ratedRuns   = 24
 )
 
 // compare renders the page of several runs.
@@ -69,6 +71,9 @@ func (b *builder) compare(refs []string) (page, error) {
 	first := rows[0].run
 	v := comparePage{Params: differing(rows)}
 	v.Same = len(first.Settings) - len(v.Params)
+	if v.More = len(v.Params) - boardParams; v.More > 0 {
+		v.Params = v.Params[:boardParams]
+	}
 	for i := range rows {
 		rows[i].Values = valuesOf(rows[i].run, v.Params)
 		v.Total = v.Total.plus(rows[i].Costs)
@@ -86,8 +91,8 @@ func (b *builder) compare(refs []string) (page, error) {
 		return page{}, err
 	}
 	v.Title = compareTitle(rows)
-	v.Matrix = matrixOf(rows)
-	v.Env = environments(rows)
+	v.Matrix = matrixOf(byStart)
+	v.Env = environments(byStart)
 	if v.Texts, err = b.codeDiffs(byStart); err != nil {
 		return page{}, err
 	}
@@ -179,7 +184,7 @@ func valuesOf(r *run, names []string) []string {
 	for i, n := range names {
 		for _, s := range r.Settings {
 			if s.Name == n {
-				out[i] = s.Value
+				out[i] = clip(s.Value, 24)
 			}
 		}
 	}
@@ -216,7 +221,7 @@ func (b *builder) leader(rows []boardRow) (verdict, error) {
 		return verdict{Sentence: plural(int64(len(rows)), "run") + ", none of them evaluated.", Support: "A loss is no pass rate."}, nil
 	}
 	top := rows[0]
-	v := verdict{Sentence: fmt.Sprintf("Run %s leads with %s (95%s%% interval %s–%s, n%s%s).", top.ID, percent(top.Rate()), nb, rate(top.Low), rate(top.High), nb, count(int64(top.N)))}
+	v := verdict{Subject: top.ID, Sentence: fmt.Sprintf("leads with %s (95%s%% interval %s–%s, n%s%s).", percent(top.Rate()), nb, rate(top.Low), rate(top.High), nb, count(int64(top.N)))}
 	mine, err := b.passes(top)
 	if err != nil {
 		return v, err

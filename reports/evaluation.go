@@ -75,7 +75,7 @@ var outcomeOrder = []string{"pass", "fail", "truncated", "empty", "unparsable", 
 // outcomeBars draws how many answers fell into each class; nil where all that
 // is to say is pass and fail.
 func outcomeBars(s scored) *figure {
-	b := bars{Title: "What became of the answers", Rates: true}
+	b := bars{Title: "What became of the answers", Rates: true, Max: 1}
 	names := slices.Clone(outcomeOrder)
 	var extra []string
 	for k := range s.Outcomes {

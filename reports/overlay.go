@@ -47,7 +47,7 @@ func boardBars(rows []boardRow) *figure {
 func (r boardRow) name() string {
 	s := r.ID
 	if len(r.Values) > 0 {
-		s += "  " + strings.Join(r.Values, ", ")
+		s += " · " + strings.Join(r.Values, ", ")
 	}
 	return clip(s, 26)
 }
@@ -113,6 +113,7 @@ func paramScatters(rows []boardRow, params []string) []*figure {
 			}
 			if r.N > 0 {
 				rates.Xs, rates.Ys = append(rates.Xs, x), append(rates.Ys, 100*r.Rate())
+				rates.Low, rates.High = append(rates.Low, 100*r.Low), append(rates.High, 100*r.High)
 				distinct[x] = true
 			} else if finite(r.Loss) {
 				loss.Xs, loss.Ys = append(loss.Xs, x), append(loss.Ys, r.Loss)

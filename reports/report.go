@@ -95,7 +95,7 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 
 // detailBytes is how much a page may hold of samples, curves and code, so that
 // the whole stays below 2 MiB.
-const detailBytes = 1500 << 10
+const detailBytes = 1400 << 10
 
 // builder renders the parts of one page.
 type builder struct {

@@ -75,7 +75,8 @@ func (u use) facts() []fact {
 	}
 	var names []string
 	for k := range m {
-		if !toldElsewhere[k] || u.Step.Kind == "dataset" && k == "n" {
+		told := toldElsewhere[k] || k == "score" && u.Step.Kind == "scores"
+		if !told || u.Step.Kind == "dataset" && k == "n" {
 			names = append(names, k)
 		}
 	}
