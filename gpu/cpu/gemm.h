@@ -41,6 +41,23 @@ typedef struct {
   int kind;
 } ISA(Source);
 
+// gather and scatter move a tile that is cut off, or that lies transposed in c.
+static NOINLINE void ISA(gather)(float *buf, int w, const float *c, long row, long col, int rows, int cols) {
+  for (int y = 0; y < cols; y++)
+    for (int x = 0; x < rows; x++) buf[x * w + y] = c[x * row + y * col];
+}
+static NOINLINE void ISA(scatter)(const float *buf, int w, float *c, long row, long col, int rows, int cols) {
+  int y = 0;
+  if (row == 1 && rows % 4 == 0)
+    for (; y + 4 <= cols; y += 4)
+      for (int x = 0; x < rows; x += 4) {
+        const float *b = buf + x * w + y;
+        ISA(transpose)(c + y * col + x, col, *(f4u *)b, *(f4u *)(b + w), *(f4u *)(b + 2 * w), *(f4u *)(b + 3 * w));
+      }
+  for (; y < cols; y++)
+    for (int x = 0; x < rows; x++) c[x * row + y * col] = buf[x * w + y];
+}
+
 // spot computes the tile of rows r to r+rows, from column j on, over the steps
 // from p to q. h is MR or ME.
 static void ISA(spot)(const Product *g, ISA(Source) a, long r, int rows, int h, long j, long p, long q) {
@@ -51,17 +68,13 @@ static void ISA(spot)(const Product *g, ISA(Source) a, long r, int rows, int h, 
   long ldc = whole ? g->row : w;
   int add = g->add || p > g->from;
   tile_t *tile = ISA(pick)(w, a.kind, h != MR);
-  if (!whole && add)
-    for (int y = 0; y < cols; y++)
-      for (int x = 0; x < rows; x++) buf[x * w + y] = home[x * g->row + y * g->col];
+  if (!whole && add) ISA(gather)(buf, w, home, g->row, g->col, rows, cols);
   for (long b = p / g->block * g->block; b < q; b += g->block, add = 1) {
     long len = MIN(g->block, g->k - b), lo = b < p ? p : b, hi = MIN(b + len, q);
     tile((hi - lo + PAIRS) >> PAIRS, a.p + (lo - a.from) * a.step, a.stride,
          ISA(at)(g, b, len, j) + ((lo - b) >> PAIRS) * w, c, ldc, g->alpha, add);
   }
-  if (!whole)
-    for (int y = 0; y < cols; y++)
-      for (int x = 0; x < rows; x++) home[x * g->row + y * g->col] = buf[x * w + y];
+  if (!whole) ISA(scatter)(buf, w, home, g->row, g->col, rows, cols);
 }
 
 // direct reads a where it lies. Each tile runs through all the blocks, so the

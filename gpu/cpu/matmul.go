@@ -43,7 +43,7 @@ func (d *device) MatMul(c, a, b gpu.Mat, alpha, beta float32) {
 	if beta != 0 {
 		g.add = 1
 	}
-	if g.m <= skinny && g.n > g.m {
+	if g.m <= skinny && g.m < min(g.n, g.k) { // else packing b costs no more than turning c round
 		g.a, g.b, g.m, g.n, g.row, g.col = g.b, g.a, g.n, g.m, g.col, g.row
 	}
 	if g.n <= narrow && (g.a.bf16 == 0 && isa != C.ISA_PAIRS || g.a.bf16 == 1 && g.a.step == 1 && g.k%2 == 0) {

@@ -13,7 +13,7 @@ INL float ISA(one)(int bf16, const void *p, long at) {
 }
 
 // transpose stores four lanes r of four steps each at d, the steps w apart.
-INL void ISA(transpose)(float *d, int w, f4 r0, f4 r1, f4 r2, f4 r3) {
+INL void ISA(transpose)(float *d, long w, f4 r0, f4 r1, f4 r2, f4 r3) {
   f4 a0 = __builtin_shufflevector(r0, r1, 0, 4, 1, 5), a1 = __builtin_shufflevector(r0, r1, 2, 6, 3, 7);
   f4 b0 = __builtin_shufflevector(r2, r3, 0, 4, 1, 5), b1 = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
   *(f4u *)d = __builtin_shufflevector(a0, b0, 0, 1, 4, 5);

@@ -1,0 +1,62 @@
+// Package peer calls another BLAS in this process, to compare with. Nothing
+// that is shipped imports it.
+package peer
+
+// #cgo LDFLAGS: -ldl
+// #include <dlfcn.h>
+// #include <stdlib.h>
+// typedef void sgemm_t(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a, int lda,
+//                      const float *b, int ldb, float beta, float *c, int ldc);
+// typedef void threads_t(int);
+// static void sgemm(void *f, int ta, int tb, int m, int n, int k, const float *a, int lda, const float *b, int ldb, float *c, int ldc) {
+//   ((sgemm_t *)f)(101, ta ? 112 : 111, tb ? 112 : 111, m, n, k, 1, a, lda, b, ldb, 0, c, ldc);
+// }
+// static void threads(void *f, int n) { ((threads_t *)f)(n); }
+import "C"
+
+import (
+	"fmt"
+	"unsafe"
+
+	"starbook/gpu"
+)
+
+// BLAS is an OpenBLAS library.
+type BLAS struct{ sgemm, threads unsafe.Pointer }
+
+// Open loads the library at path, such as libopenblas.so.0.
+func Open(path string) (*BLAS, error) {
+	name := C.CString(path)
+	defer C.free(unsafe.Pointer(name))
+	lib := C.dlopen(name, C.RTLD_NOW|C.RTLD_LOCAL)
+	if lib == nil {
+		return nil, fmt.Errorf("peer: %s: %s", path, C.GoString(C.dlerror()))
+	}
+	b := &BLAS{symbol(lib, "cblas_sgemm"), symbol(lib, "openblas_set_num_threads")}
+	if b.sgemm == nil || b.threads == nil {
+		return nil, fmt.Errorf("peer: %s is no OpenBLAS", path)
+	}
+	return b, nil
+}
+
+func symbol(lib unsafe.Pointer, name string) unsafe.Pointer {
+	s := C.CString(name)
+	defer C.free(unsafe.Pointer(s))
+	return C.dlsym(lib, s)
+}
+
+// Threads sets how many threads the library uses.
+func (b *BLAS) Threads(n int) { C.threads(b.threads, C.int(n)) }
+
+// MatMul computes c = a·b in F32. The memory must not be Go's.
+func (b *BLAS) MatMul(c, x, y gpu.Mat) {
+	C.sgemm(b.sgemm, flag(x.T), flag(y.T), C.int(c.Rows), C.int(c.Cols), C.int(x.Cols),
+		(*C.float)(x.Buf.Ptr), C.int(x.Stride), (*C.float)(y.Buf.Ptr), C.int(y.Stride), (*C.float)(c.Buf.Ptr), C.int(c.Stride))
+}
+
+func flag(t bool) C.int {
+	if t {
+		return 1
+	}
+	return 0
+}
