@@ -82,4 +82,3 @@ func cutBeforeMark(s string) int {
 	}
 	return len(s)
 }
-
