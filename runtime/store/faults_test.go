@@ -123,3 +123,29 @@ func TestFullDisk(t *testing.T) {
 	must(t, os.Remove(ballast))
 	goesOn(t, dir, done)
 }
+
+// A store on a disk that cannot be written, such as an archive, is read as it is.
+func TestReadOnlyDisk(t *testing.T) {
+	disk := t.TempDir()
+	if err := mountSmall(disk, "6m"); err != nil {
+		t.Skipf("no small disk to lock: %v", err)
+	}
+	defer unmount(disk)
+	s, err := Open(disk)
+	must(t, err)
+	must(t, s.PutStep(Step{Key: key("s")}))
+	must(t, s.Close())
+	must(t, freeze(disk))
+	r, err := OpenReadOnly(disk)
+	must(t, err)
+	if _, err := r.Step(key("s")); err != nil {
+		t.Error(err)
+	}
+	if _, err := r.Query(t.Context(), "SELECT * FROM runs"); err != nil {
+		t.Error(err)
+	}
+	must(t, r.Close())
+	if _, err := Open(disk); err == nil {
+		t.Error("a disk that cannot be written was opened for writing")
+	}
+}

@@ -7,3 +7,5 @@ import "errors"
 func mountSmall(string, string) error { return errors.ErrUnsupported }
 
 func unmount(string) {}
+
+func freeze(string) error { return errors.ErrUnsupported }

@@ -181,7 +181,7 @@ func pay(s *Store, name string) ([]byte, error) {
 // However often a process is killed, the file is whole, every row has its blobs, what
 // was acknowledged is there, and running again ends in the same store as running once.
 func TestKilledAtRandomMoments(t *testing.T) {
-	kills := 12
+	kills := 9
 	if testing.Short() {
 		kills = 3
 	}
@@ -244,6 +244,38 @@ func must1[T any](v T, err error) func(testing.TB) T {
 		t.Helper()
 		must(t, err)
 		return v
+	}
+}
+
+// Two processes that run the same notebook at once do and pay everything once.
+func TestTwinsPayOnce(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "store")
+	var twins []*exec.Cmd
+	var errs []*strings.Builder
+	for range 2 {
+		cmd, _, e := child(t, "work", dir)
+		must(t, cmd.Start())
+		twins, errs = append(twins, cmd), append(errs, e)
+	}
+	for i, cmd := range twins {
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("twin %d: %v: %s", i, err, errs[i])
+		}
+	}
+	s := openAt(t, dir)
+	sound(t, s)
+	for q, want := range map[string]string{
+		"SELECT count(*), count(DISTINCT key) FROM ask":              fmt.Sprintf("[[%d %[1]d]]", workSteps),
+		"SELECT count(*) FROM runs WHERE status = 'done'":            "[[2]]",
+		"SELECT count(*) FROM step":                                  fmt.Sprintf("[[%d]]", workSteps),
+		"SELECT DISTINCT n, last_x FROM metrics":                     "[[900 899]]",
+		"SELECT count(*) FROM (SELECT DISTINCT step, x FROM points)": fmt.Sprintf("[[%d]]", 900*workSteps),
+	} {
+		rows, err := s.Query(t.Context(), q)
+		must(t, err)
+		if got := fmt.Sprint(rows.Rows); got != want {
+			t.Errorf("%s: %s, want %s", q, got, want)
+		}
 	}
 }
 

@@ -32,9 +32,9 @@ var (
 	errClosed   = errors.New("store: closed")
 )
 
-// Store is an open .starbook directory: DIR/store.db, DIR/blobs, DIR/scratch,
-// and the locks in DIR/runs and DIR/processes. It is also an event.Sink. It is
-// safe for use by many goroutines.
+// Store is an open .starbook directory: DIR/store.db, DIR/blobs, DIR/scratch (for each
+// step at work a directory and a lock), and the locks in DIR/runs and DIR/processes.
+// It is also an event.Sink. It is safe for use by many goroutines.
 type Store struct {
 	Blobs *cas.Dir
 
