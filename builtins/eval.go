@@ -144,8 +144,12 @@ func score(ctx context.Context, s *runtime.Step, g grade.Grader, rows []Row, ans
 	outcomes, passed := map[string]int{}, 0
 	for i, r := range rows {
 		group, _ := dataset.Text(r, "group")
+		parent := dataset.Parent(r)
+		if parent == "" {
+			parent = dataset.ID(r)
+		}
 		samples[i] = store.Sample{
-			Index: i, ID: dataset.ID(r), Parent: dataset.Parent(r), Group: group, Prompt: items[i].Prompt, Want: items[i].Want, Answer: items[i].Answer,
+			Index: i, ID: dataset.ID(r), Parent: parent, Group: group, Prompt: items[i].Prompt, Want: items[i].Want, Answer: items[i].Answer,
 			Outcome: string(scores[i].Outcome), Score: scores[i].Value, Note: scores[i].Note, Tokens: answers[i].tokens, LogProb: answers[i].mean,
 		}
 		outcomes[samples[i].Outcome]++
@@ -181,6 +185,7 @@ func scoresArtifact(s *runtime.Step, samples []store.Sample, facts Facts, passed
 	facts["n"], facts["passed"], facts["low"], facts["high"] = n, passed, interval.Lo, interval.Hi
 	if n > 0 {
 		facts["pass_rate"] = float64(passed) / float64(n)
+		facts["score"] = facts["pass_rate"] // what @best goes by
 	}
 	return runtime.Artifact{Kind: "scores", Digest: g, Summary: summary(facts)}, err
 }

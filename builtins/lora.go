@@ -291,7 +291,6 @@ type fitting struct {
 	stopper   train.Stopper
 	path      string // of the state that survives a kill
 	decisions []string
-	history   []float64
 	stopped   string
 	epoch     float64
 	tokens    int
@@ -317,12 +316,8 @@ func (f *fitting) resume() error {
 	if err := f.step.DropPoints(int64(st.Step()) + 1); err != nil {
 		return err
 	}
-	points, err := f.step.Store().Points(f.step.Key(), "eval/loss")
-	if err != nil {
-		return err
-	}
-	for _, p := range points {
-		f.judge(p.V)
+	for _, e := range f.trainer.Evals() {
+		f.judge(e.Loss)
 	}
 	rows, err := f.step.Store().Points(f.step.Key(), "train/rows")
 	if err != nil {
@@ -349,7 +344,7 @@ func (f *fitting) run(ctx context.Context) error {
 	if f.stopped == "" {
 		f.stopped = "end"
 	}
-	if f.stopped == "patience" || f.trainer.Step() >= total {
+	if f.stopped == "patience" || f.trainer.Done() {
 		return nil
 	}
 	for u, err := range f.trainer.Steps(ctx) {
