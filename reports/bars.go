@@ -20,7 +20,6 @@ type bars struct {
 	Max   float64 // end of the axis; 0: as far as the data go
 	Rates bool    // values are fractions of 1, shown in percent
 	Note  string
-	Wide  bool
 }
 
 // barRow is one category.
@@ -85,8 +84,11 @@ func (r barRow) name() string { return clip(r.Label, 28) }
 
 // percentTicks are the quarters of the axis.
 var percentTicks = plot.ConstantTicks{
-	{Value: 0, Label: "0"}, {Value: 0.25, Label: "25"},
-	{Value: 0.5, Label: "50"}, {Value: 0.75, Label: "75"}, {Value: 1, Label: "100" + nb + "%"},
+	{Value: 0, Label: "0"},
+	{Value: 0.25, Label: "25"},
+	{Value: 0.5, Label: "50"},
+	{Value: 0.75, Label: "75"},
+	{Value: 1, Label: "100" + nb + "%"},
 }
 
 // verticals returns vertical hairlines.

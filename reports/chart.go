@@ -3,10 +3,8 @@ package reports
 import (
 	"math"
 	"slices"
-	"strconv"
 
 	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
@@ -23,7 +21,6 @@ type chart struct {
 	Spans      []span
 	Rings      []ring
 	Note       string // how it was drawn, what the marks mean
-	Wide       bool
 }
 
 // curve is one line of a chart. A NaN in Ys breaks it.
@@ -36,18 +33,6 @@ type curve struct {
 	Dots      bool      // the points are few and each is a measurement
 	Bare      bool      // dots without a line
 	Faint     bool      // behind another one: not in the legend
-}
-
-// span is a shaded stretch of the x axis.
-type span struct {
-	From, To float64
-	Label    string
-}
-
-// ring marks one point.
-type ring struct {
-	X, Y  float64
-	Label string
 }
 
 // dashes are the line styles: the second channel beside colour.
@@ -210,136 +195,6 @@ func (cu curve) band(lo, hi int) plot.Plotter {
 		pts = append(pts, plotter.XY{X: cu.Xs[i], Y: cu.Low[i]})
 	}
 	return &plotter.Polygon{XYs: []plotter.XYs{pts}, Color: cu.Ink + " band"}
-}
-
-// whiskers are the intervals of the points from to to-1 of a curve.
-type whiskers struct {
-	curve
-	from, to int
-}
-
-// Plot implements plot.Plotter.
-func (w whiskers) Plot(c draw.Canvas, p *plot.Plot) {
-	tx, ty := p.Transforms(&c)
-	var path vg.Path // one for all: a page can hold a thousand
-	for i := w.from; i < w.to; i++ {
-		x, lo, hi := tx(w.Xs[i]), ty(w.Low[i]), ty(w.High[i])
-		for _, l := range [][2]vg.Point{{{X: x, Y: lo}, {X: x, Y: hi}}, {{X: x - 3, Y: lo}, {X: x + 3, Y: lo}}, {{X: x - 3, Y: hi}, {X: x + 3, Y: hi}}} {
-			path.Move(l[0])
-			path.Line(l[1])
-		}
-	}
-	c.SetLineStyle(draw.LineStyle{Color: w.Ink, Width: 1})
-	c.Stroke(path)
-}
-
-// Plot implements plot.Plotter.
-func (s span) Plot(c draw.Canvas, p *plot.Plot) {
-	tx, _ := p.Transforms(&c)
-	x0, x1 := max(tx(s.From), c.Min.X), min(tx(s.To), c.Max.X)
-	c.FillPolygon(ink("c2 span"), []vg.Point{{X: x0, Y: c.Min.Y}, {X: x1, Y: c.Min.Y}, {X: x1, Y: c.Max.Y}, {X: x0, Y: c.Max.Y}})
-	c.StrokeLine2(draw.LineStyle{Color: ink("c2"), Width: 0.9, Dashes: dashes["dotted"]}, x1, c.Min.Y, x1, c.Max.Y)
-	sty := label(inkMuted)
-	if w := sty.Width(s.Label); w+8 < x1-x0 {
-		sty.XAlign, sty.YAlign = draw.XCenter, draw.YTop
-		c.FillText(sty, vg.Point{X: (x0 + x1) / 2, Y: c.Max.Y - 3}, s.Label)
-	}
-}
-
-// Plot implements plot.Plotter.
-func (r ring) Plot(c draw.Canvas, p *plot.Plot) {
-	tx, ty := p.Transforms(&c)
-	at := vg.Point{X: tx(r.X), Y: ty(r.Y)}
-	c.DrawGlyph(draw.GlyphStyle{Color: inkText, Radius: 5, Shape: draw.RingGlyph{}}, at)
-	sty := label(inkText)
-	sty.XAlign, sty.YAlign = draw.XCenter, draw.YBottom
-	half := sty.Width(r.Label) / 2
-	at.X = min(max(at.X, c.Min.X+half), c.Max.X-half)
-	c.FillText(sty, vg.Point{X: at.X, Y: at.Y + 9}, r.Label)
-}
-
-// sans is the font that text is measured with; style.css asks for the same widths.
-var sans = font.Font{Typeface: "Liberation", Variant: "Sans", Size: fontSize}
-
-// themed returns a plot in the house's quiet style: hairlines and muted labels.
-func themed(xlab, ylab string) *plot.Plot {
-	p := plot.New()
-	p.BackgroundColor = nil
-	for _, a := range []*plot.Axis{&p.X, &p.Y} {
-		a.Color, a.Tick.Color = inkRule, inkRule
-		a.Width, a.Tick.Width, a.Tick.Length, a.Padding = 0.8, 0.8, 3, 2
-		a.Tick.Label.Color, a.Label.TextStyle.Color = inkMuted, inkMuted
-		a.Tick.Label.Font = sans
-		a.Label.TextStyle.Font = sans
-		a.Tick.Marker = plainTicks{}
-	}
-	p.X.Label.Text, p.Y.Label.Text = xlab, ylab
-	return p
-}
-
-// label returns the style of text inside a plot.
-func label(i ink) draw.TextStyle {
-	p := themed("", "")
-	sty := p.X.Tick.Label
-	sty.Color = i
-	return sty
-}
-
-// grid returns horizontal hairlines.
-func grid() *plotter.Grid {
-	g := plotter.NewGrid()
-	g.Vertical.Width = 0
-	g.Horizontal = draw.LineStyle{Color: inkRule, Width: 0.6}
-	return g
-}
-
-// plainTicks stand at round numbers: 1, 2 or 5 times a power of ten apart, some
-// five of them.
-type plainTicks struct{}
-
-// Ticks implements plot.Ticker.
-func (plainTicks) Ticks(lo, hi float64) []plot.Tick {
-	step := math.Pow(10, math.Floor(math.Log10((hi-lo)/5)))
-	for _, m := range []float64{1, 2, 5, 10} {
-		if (hi-lo)/(m*step) <= 6 {
-			step *= m
-			break
-		}
-	}
-	var out []plot.Tick
-	for k := math.Ceil(lo/step - 1e-9); k*step <= hi+step*1e-9 && len(out) < 12; k++ {
-		out = append(out, plot.Tick{Value: k * step, Label: tickLabel(k * step)})
-	}
-	return out
-}
-
-// logTicks are decades, or the numbers between where decades are too few.
-type logTicks struct{}
-
-// Ticks implements plot.Ticker.
-func (logTicks) Ticks(lo, hi float64) []plot.Tick {
-	digits := []float64{1}
-	if hi/lo < 100 {
-		digits = []float64{1, 2, 5}
-	}
-	var out []plot.Tick
-	for e := math.Floor(math.Log10(lo)); e <= math.Ceil(math.Log10(hi)) && len(out) < 40; e++ {
-		for _, d := range digits {
-			if v := d * math.Pow(10, e); v >= lo && v <= hi {
-				out = append(out, plot.Tick{Value: v, Label: tickLabel(v)})
-			}
-		}
-	}
-	if len(out) < 2 {
-		return plainTicks{}.Ticks(lo, hi)
-	}
-	return out
-}
-
-// tickLabel writes the value of a tick, free of the noise of adding steps.
-func tickLabel(v float64) string {
-	r, _ := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 6, 64), 64)
-	return number(r)
 }
 
 // finite reports whether v is neither NaN nor infinite.

@@ -296,6 +296,25 @@ func (f *fixture) run(tr trial) string {
 	return tr.id
 }
 
+// sweep puts a run with four trainings, each evaluated, and returns its id. The
+// second trial is the best, the first the worst.
+func (f *fixture) sweep() string {
+	f.t.Helper()
+	source, err := f.st.Blobs.Put([]byte(notebook))
+	f.ok(err)
+	f.ok(f.st.BeginRun(store.Run{ID: "abcdef01", Notebook: "nb.star", Source: source, Started: noon}))
+	for i, share := range []float64{0.5, 0.8, 0.6, 0.7} {
+		name := fmt.Sprint("trial", i)
+		key := f.train(name, 0.3+0.1*share, i%2 == 0)
+		tr, err := f.st.Step(key)
+		f.ok(err)
+		scores, _ := f.score("scores "+name, "tuned", 200, share, 5, tr.Output)
+		f.ok(f.st.PutUse(store.Use{Run: "abcdef01", Seq: 2*i + 1, Key: key, Name: "lora.train", Line: at("lora.train"), Seconds: 3}))
+		f.ok(f.st.PutUse(store.Use{Run: "abcdef01", Seq: 2*i + 2, Key: scores.Key, Name: "eval.run", Line: at("after ="), Seconds: 1}))
+	}
+	return "abcdef01"
+}
+
 // param is the record of a notebook's parameter.
 func param(value, def any, doc string) map[string]any {
 	return map[string]any{"value": value, "default": def, "doc": doc}

@@ -46,15 +46,9 @@ func lineageOf(r *run) *lineage {
 	}
 	l, by := &lineage{}, map[cas.Digest]*node{}
 	for _, u := range r.Uses {
-		n := &node{name: u.Name, link: stepID(u.Key), state: "run"}
-		switch {
-		case !u.Done:
+		n := &node{name: u.Name, link: stepID(u.Key), state: u.mark(), note: u.Step.Kind + " " + u.Step.Output.Short()}
+		if !u.Done {
 			n.state, n.note = "failed", "no output"
-		case u.Hit:
-			n.state = "hit"
-			fallthrough
-		default:
-			n.note = u.Step.Kind + " " + u.Step.Output.Short()
 		}
 		for _, g := range u.Step.Inputs {
 			if by[g] == nil {

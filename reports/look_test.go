@@ -24,7 +24,7 @@ func TestLook(t *testing.T) {
 		}
 		runs = append(runs, f.run(tr))
 	}
-	for name, ids := range map[string][]string{"one.html": {one}, "compare.html": runs} {
+	for name, ids := range map[string][]string{"one.html": {one}, "hits.html": {runs[1]}, "sweep.html": {f.sweep()}, "compare.html": runs} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(f.page(ids...)), 0o666); err != nil {
 			t.Fatal(err)
 		}

@@ -51,6 +51,9 @@ func Write(w io.Writer, st *store.Store, runs []string, o Options) error {
 	return nil
 }
 
+// html is a part of a page that is already rendered.
+type html = template.HTML
+
 // page is what the skeleton of every page needs.
 type page struct {
 	Title string

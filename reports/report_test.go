@@ -245,24 +245,15 @@ func TestPageOfALargeRun(t *testing.T) {
 
 func TestSweepInsideARun(t *testing.T) {
 	f := newFixture(t)
-	source, err := f.st.Blobs.Put([]byte(notebook))
-	f.ok(err)
-	f.ok(f.st.BeginRun(store.Run{ID: "abcdef01", Notebook: "nb.star", Source: source, Started: noon}))
-	for i, share := range []float64{0.5, 0.8, 0.6, 0.7} {
-		name := fmt.Sprint("trial", i)
-		key := f.train(name, 0.3+0.1*share, i%2 == 0)
-		tr, err := f.st.Step(key)
-		f.ok(err)
-		scores, _ := f.score("scores "+name, "tuned", 200, share, 5, tr.Output)
-		f.ok(f.st.PutUse(store.Use{Run: "abcdef01", Seq: 2*i + 1, Key: key, Name: "lora.train", Seconds: 3}))
-		f.ok(f.st.PutUse(store.Use{Run: "abcdef01", Seq: 2*i + 2, Key: scores.Key, Name: "eval.run", Seconds: 1}))
-	}
-	page := f.page("abcdef01")
+	page := f.page(f.sweep())
 	m := regexp.MustCompile(`(?s)id="trials".*?</table>`).FindString(page)
 	best := cas.Sum([]byte("trial1")).Short()
 	rows := regexp.MustCompile(`<td>([0-9a-f]{8})</td><td class="n">(trial\d)</td>`).FindAllStringSubmatch(m, -1)
 	if len(rows) != 4 || rows[0][1] != best || rows[0][2] != "trial1" || rows[3][2] != "trial0" {
 		t.Errorf("trials %v, want trial1 first and trial0 last", rows)
+	}
+	if want := best + " is the best of 4 trials: it passes 92.0 %"; !strings.Contains(spoken(page), want) {
+		t.Errorf("the page does not say %q", want)
 	}
 }
 

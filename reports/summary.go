@@ -124,6 +124,14 @@ func scalar(key string, v any) (string, bool) {
 		return number(v), true
 	case map[string]any:
 		return tally(v)
+	case []any:
+		var words []string
+		for _, x := range v {
+			if w, ok := x.(string); ok {
+				words = append(words, w)
+			}
+		}
+		return clip(strings.Join(words, ", "), 80), len(words) > 0
 	}
 	return "", false
 }

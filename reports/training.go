@@ -2,7 +2,6 @@ package reports
 
 import (
 	"fmt"
-	"html/template"
 	"math"
 
 	"starbook/runtime/cas"
@@ -230,6 +229,3 @@ func smooth(ys []float64) []float64 {
 	}
 	return out
 }
-
-// html is a part of a page that is already rendered.
-type html = template.HTML

@@ -28,8 +28,9 @@ type trialRow struct {
 // fewTrials is how many trainings a run needs for a section of their own.
 const fewTrials = 3
 
-// trialsOf returns the trainings of a run side by side, nil if they are few.
-func (b *builder) trialsOf(r *run) (*trials, error) {
+// trialRows returns the trainings of the run with their evaluations, best
+// first; nil if they are few.
+func (r *run) trialRows() []trialRow {
 	var rows []trialRow
 	for _, u := range r.Uses {
 		if t, ok := u.trained(); ok {
@@ -37,10 +38,28 @@ func (b *builder) trialsOf(r *run) (*trials, error) {
 		}
 	}
 	if len(rows) < fewTrials {
-		return nil, nil
+		return nil
 	}
 	r.attach(rows)
 	slices.SortStableFunc(rows, func(a, b trialRow) int { return better(a.board(), b.board()) })
+	return rows
+}
+
+// best returns the best evaluated trial of a run that is a sweep.
+func (r *run) best() (t trialRow, of int, ok bool) {
+	rows := r.trialRows()
+	if len(rows) == 0 || rows[0].score.N == 0 {
+		return trialRow{}, 0, false
+	}
+	return rows[0], len(rows), true
+}
+
+// trialsOf sets the trainings of a run side by side; nil if they are few.
+func (b *builder) trialsOf(r *run) (*trials, error) {
+	rows := r.trialRows()
+	if rows == nil {
+		return nil, nil
+	}
 	names := differingArgs(rows)
 	out := &trials{Table: trialTable(rows, names)}
 	board := make([]boardRow, len(rows))

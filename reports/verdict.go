@@ -61,11 +61,19 @@ func signed(v float64) string {
 	return rate(v)
 }
 
-// verdict returns what the run showed: its last comparison, or else its last
-// evaluation, or else its training, or else that it ran.
+// verdict returns what the run showed: its last comparison, or else its best
+// trial if it is a sweep, or else its last evaluation, or else its training, or else that it ran.
 func (r *run) verdict() verdict {
 	if c := r.comparisons(); len(c) > 0 {
 		return compared(c[len(c)-1])
+	}
+	if t, of, ok := r.best(); ok {
+		low, high := wilson(t.score.Passed, t.score.N)
+		return verdict{
+			Subject:  t.Key.Short(),
+			Sentence: fmt.Sprintf("is the best of %d trials: it passes %s (95%s%% interval %s–%s, n%s%s).", of, percent(t.score.rate()), nb, rate(low), rate(high), nb, count(int64(t.score.N))),
+			Support:  "It was picked on these very items: expect a little less on new ones.",
+		}
 	}
 	if s := r.scores(); len(s) > 0 {
 		last := s[len(s)-1]
@@ -89,12 +97,14 @@ func (r *run) verdict() verdict {
 	return verdict{Sentence: fmt.Sprintf("%s, %d of them found done.", plural(int64(c.Steps), "step"), c.Hits)}
 }
 
-// score returns the pass rate that stands for the run: side B of its last
-// comparison, or its last evaluation.
+// score returns the pass rate that stands for the run, as verdict has it.
 func (r *run) score() (passed, n int, ok bool) {
 	if c := r.comparisons(); len(c) > 0 && c[len(c)-1].B.N > 0 {
 		b := c[len(c)-1].B
 		return b.Passed, b.N, true
+	}
+	if t, _, ok := r.best(); ok {
+		return t.score.Passed, t.score.N, true
 	}
 	if s := r.scores(); len(s) > 0 {
 		return s[len(s)-1].Passed, s[len(s)-1].N, true
