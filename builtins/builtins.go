@@ -33,6 +33,10 @@ type Host struct {
 		dev  gpu.Device
 		err  error
 	}
+	closers struct {
+		sync.Mutex
+		list []func() error
+	}
 	kinds struct {
 		once sync.Once
 		byID map[string]KindDoc
@@ -47,12 +51,14 @@ type Module struct {
 
 // Modules is THE list of what a script can say.
 func (h *Host) Modules() []Module {
-	return []Module{dataModule(), pairModule()}
+	return []Module{
+		dataModule(), distillModule(), pairModule(), modelModule(), loraModule(), evalModule(), gradeModule(), reportModule(),
+	}
 }
 
 // Kinds is THE list of artifacts.
 func (h *Host) Kinds() []KindDoc {
-	return []KindDoc{datasetKind()}
+	return []KindDoc{datasetKind(), modelKind(), tokenizerKind(), adapterKind(), scoresKind()}
 }
 
 // Globals are the built-ins without a module.
@@ -71,12 +77,23 @@ func (h *Host) Device() (gpu.Device, error) {
 	return h.device.dev, h.device.err
 }
 
-// Close closes the device if one was opened.
+// onClose has close called by Close: graders' processes, practice teachers.
+func (h *Host) onClose(close func() error) {
+	h.closers.Lock()
+	defer h.closers.Unlock()
+	h.closers.list = append(h.closers.list, close)
+}
+
+// Close ends what built-ins started and closes the device.
 func (h *Host) Close() error {
-	if h.device.dev == nil {
-		return nil
+	var errs []error
+	for _, close := range slices.Backward(h.closers.list) {
+		errs = append(errs, close())
 	}
-	return h.device.dev.Close()
+	if h.device.dev != nil {
+		errs = append(errs, h.device.dev.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // Predeclared returns the names that every notebook starts with.

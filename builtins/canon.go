@@ -224,7 +224,10 @@ func (c *canon) record(s *starlarkstruct.Struct, exact bool) (json.RawMessage, e
 	return tagged("struct", b)
 }
 
+// builtin is a function in Go, or a method of a value: that is frozen, as in
+// function.
 func (c *canon) builtin(b *starlark.Builtin) (json.RawMessage, error) {
+	b.Freeze()
 	parts := starlark.Tuple{starlark.String(b.Name())}
 	if b.Receiver() != nil {
 		parts = append(parts, b.Receiver())

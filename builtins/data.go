@@ -16,7 +16,7 @@ func dataModule() Module {
 		Name: "data",
 		Doc:  "Datasets: rows of named fields. Reading, changing, choosing and checking them.",
 		Funcs: []Func{
-			dataJSONL(), dataRows(),
+			dataJSONL(), dataCSV(), dataParquet(), dataText(), dataRows(),
 			dataMap(), dataFilter(), dataCombine(), dataJoin(), dataExclude(), dataDedup(),
 			dataSplit(), dataSample(), dataHead(), dataSort(), dataTop(),
 			dataValidate(), dataRead(), dataCount(), dataPreview(), dataWrite(),
@@ -31,9 +31,11 @@ func datasetKind() KindDoc {
 		Facts: []Fact{
 			{"rows", "number of rows"},
 			{"columns", "names of the fields that occur"},
-			{"counts", "rows by part, for data.combine"},
+			{"counts", "rows by where they come from"},
+			{"clashes", "pairs of different rows with one id, in what data.combine made"},
 			{"dropped", "rows left out, by reason"},
 		},
+		Note: func(facts Row) string { return fmt.Sprint(facts["rows"], " rows") },
 	}
 }
 
@@ -117,37 +119,29 @@ func dataFilter() Func {
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
-			keep := make([]bool, len(rows))
+			gone := make([]bool, len(rows))
 			err = each(ctx, s, a.Fn, rows, a.Workers, func(i int, v starlark.Value) error {
 				b, ok := v.(starlark.Bool)
 				if !ok {
 					return fmt.Errorf("fn returned a %s, want True or False", v.Type())
 				}
-				keep[i] = bool(b)
+				gone[i] = !bool(b)
 				return nil
 			})
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
-			return WriteRows(s, where(rows, keep), Facts{"dropped": map[string]int{"filtered": len(rows) - count(keep)}})
+			kept := without(rows, gone)
+			return WriteRows(s, kept, Facts{"dropped": map[string]int{"filtered": len(rows) - len(kept)}})
 		})
 }
 
-func where(rows []Row, keep []bool) []Row {
-	out := make([]Row, 0, len(rows))
+func without(rows []Row, gone []bool) []Row {
+	var kept []Row
 	for i, r := range rows {
-		if keep[i] {
-			out = append(out, r)
+		if !gone[i] {
+			kept = append(kept, r)
 		}
 	}
-	return out
-}
-
-func count(keep []bool) (n int) {
-	for _, k := range keep {
-		if k {
-			n++
-		}
-	}
-	return n
+	return kept
 }

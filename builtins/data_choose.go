@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 
 	"go.starlark.net/starlark"
 
+	"starbook/builtins/dataset"
 	"starbook/runtime"
 )
 
@@ -27,7 +29,7 @@ type splitArgs struct {
 	Data     Handle         `arg:"data" kind:"dataset" doc:"rows"`
 	Fraction starlark.Value `arg:"fraction" doc:"share of the second part; or a list of shares that add up to 1, one for each part"`
 	Seed     int64          `arg:"seed=1" doc:"of the draw"`
-	By       string         `arg:"by=parent" doc:"rows with the same value stay together; a row without it counts by its id; \"\": each row alone"`
+	By       string         `arg:"by=parent" doc:"field; rows with the same value stay together. parent: rows with a common ancestor. \"\": each row alone"`
 }
 
 func dataSplit() Func {
@@ -86,48 +88,44 @@ func shares(v starlark.Value) ([]float64, error) {
 	return out, nil
 }
 
-// splitRows deals groups of rows, in an order drawn by lot, to the parts.
+// splitRows deals families of rows to the parts and keeps one part.
 func splitRows(_ context.Context, _ *Host, s *runtime.Step, a splitPart) (runtime.Artifact, error) {
 	rows, err := ReadRows(s.Store(), a.Data)
 	if err != nil {
 		return runtime.Artifact{}, err
 	}
-	group := make([]string, len(rows))
-	size := map[string]int{}
-	for i, r := range rows {
-		group[i] = groupOf(r, a.By, i)
-		size[group[i]]++
+	families := rows
+	if a.By != "parent" {
+		families = standIns(rows, a.By)
 	}
-	order := sortedKeys(size)
-	slices.SortStableFunc(order, func(x, y string) int { return cmp.Compare(lot(a.Seed, x), lot(a.Seed, y)) })
-	part, share, at, dealt := map[string]int{}, a.Fractions[0], 0, 0
-	for _, g := range order {
-		for at+1 < len(a.Fractions) && float64(dealt)+0.5 > share*float64(len(rows)) {
-			at++
-			share += a.Fractions[at]
+	parts, err := dataset.Split(families, a.Fractions, uint64(a.Seed))
+	if err != nil {
+		return runtime.Artifact{}, err
+	}
+	part := parts[a.Part]
+	if a.By != "parent" {
+		for i, r := range part {
+			n, err := r["id"].(json.Number).Int64()
+			if err != nil {
+				return runtime.Artifact{}, err
+			}
+			part[i] = rows[n]
 		}
-		part[g] = at
-		dealt += size[g]
 	}
-	keep := make([]bool, len(rows))
-	for i := range rows {
-		keep[i] = part[group[i]] == a.Part
-	}
-	if count(keep) == 0 {
-		return runtime.Artifact{}, fmt.Errorf("part %d of %d is empty: %s in %s are too few", a.Part+1, len(a.Fractions),
-			plural(len(rows), "rows"), plural(len(order), "groups"))
-	}
-	return WriteRows(s, where(rows, keep), nil)
+	return WriteRows(s, part, nil)
 }
 
-func groupOf(r Row, by string, i int) string {
-	if by == "" {
-		return fmt.Sprint("row ", i)
+// standIns returns rows whose id is the place of a row, and whose parent is
+// its value of the field by, if it has one.
+func standIns(rows []Row, by string) []Row {
+	out := make([]Row, len(rows))
+	for i, r := range rows {
+		out[i] = Row{"id": json.Number(strconv.Itoa(i))}
+		if v, has := r[by]; has {
+			out[i]["parent"] = by + " " + encode(v)
+		}
 	}
-	if v, ok := textOf(r, by); ok && v != "" {
-		return v
-	}
-	return rowID(r)
+	return out
 }
 
 type sampleArgs struct {
@@ -152,21 +150,11 @@ func dataSample() Func {
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
-			if a.N > len(rows) {
-				return runtime.Artifact{}, fmt.Errorf("n: wants %d of %s", a.N, plural(len(rows), "rows"))
+			drawn, err := dataset.Sample(rows, a.N, uint64(a.Seed))
+			if err != nil {
+				return runtime.Artifact{}, err
 			}
-			order := make([]int, len(rows))
-			for i := range order {
-				order[i] = i
-			}
-			slices.SortFunc(order, func(x, y int) int {
-				return cmp.Or(cmp.Compare(lot(a.Seed, fmt.Sprint(x)), lot(a.Seed, fmt.Sprint(y))), cmp.Compare(x, y))
-			})
-			keep := make([]bool, len(rows))
-			for _, i := range order[:a.N] {
-				keep[i] = true
-			}
-			return WriteRows(s, where(rows, keep), nil)
+			return WriteRows(s, drawn, nil)
 		})
 }
 
@@ -215,7 +203,7 @@ type topArgs struct {
 func (a *topArgs) check() error { return atLeastOne(a.N) }
 
 func dataTop() Func {
-	return step("data.top", 1, runtime.None, "Keeps the n rows with the largest values of a field, largest first:\n"+
+	return step("data.top", 1, runtime.None, "Keeps the n rows with the largest values of a field, largest first.\n"+
 		"data.top(guesses, 500, by = \"confidence\", descending = False) are the least confident.",
 		func(_ context.Context, _ *Host, s *runtime.Step, a topArgs) (runtime.Artifact, error) {
 			rows, err := sorted(s, sortArgs{a.Data, a.By, a.Descending})

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
+	"starbook/builtins/dataset"
 	"starbook/runtime"
 )
 
@@ -23,17 +25,24 @@ func (a *combineArgs) check() error {
 func dataCombine() Func {
 	return step("data.combine", 1, runtime.None, "Puts datasets one after the other. .counts says how many rows each gave.",
 		func(_ context.Context, _ *Host, s *runtime.Step, a combineArgs) (runtime.Artifact, error) {
-			var all []Row
-			counts := []int{}
+			var sources []dataset.Source
 			for _, p := range a.Parts {
 				rows, err := ReadRows(s.Store(), p)
 				if err != nil {
 					return runtime.Artifact{}, err
 				}
-				all = append(all, rows...)
-				counts = append(counts, len(rows))
+				sources = append(sources, dataset.Source{Name: p.Digest.Short(), Rows: rows})
 			}
-			return WriteRows(s, all, Facts{"counts": counts})
+			rows, found := dataset.Combine(sources...)
+			counts := make([]int, len(found.Counts))
+			for i, c := range found.Counts {
+				counts[i] = c.N
+			}
+			clashes := slices.DeleteFunc(found.Clashes, func(c dataset.Clash) bool { return c.Same })
+			if len(clashes) > 0 {
+				s.Warn(fmt.Sprintf("%s of different rows with one id, the first is %q: data.map can give each its own", plural(len(clashes), "pairs"), clashes[0].ID))
+			}
+			return WriteRows(s, rows, Facts{"counts": counts, "clashes": len(clashes)})
 		})
 }
 
@@ -57,7 +66,7 @@ func dataJoin() Func {
 			}
 			out, missing := make([]Row, 0, len(rows)), 0
 			for i, r := range rows {
-				key, ok := textOf(r, a.On)
+				key, ok := dataset.Text(r, a.On)
 				if !ok {
 					return runtime.Artifact{}, fmt.Errorf("row %d has no %s", i+1, a.On)
 				}
@@ -86,7 +95,7 @@ func indexRows(s *runtime.Step, d Handle, on string) (map[string]Row, error) {
 	}
 	index := make(map[string]Row, len(rows))
 	for i, r := range rows {
-		key, ok := textOf(r, on)
+		key, ok := dataset.Text(r, on)
 		if !ok {
 			return nil, fmt.Errorf("other: row %d has no %s", i+1, on)
 		}
@@ -104,10 +113,8 @@ type excludeArgs struct {
 	Fields []string `arg:"fields=[\"prompt\"]" doc:"what makes rows equal; case and white space do not count"`
 }
 
-func (a *excludeArgs) check() error { return needFields(a.Fields) }
-
-func needFields(fields []string) error {
-	if len(fields) == 0 {
+func (a *excludeArgs) check() error {
+	if len(a.Fields) == 0 {
 		return errors.New("fields: name at least one")
 	}
 	return nil
@@ -125,39 +132,38 @@ func dataExclude() Func {
 				return runtime.Artifact{}, err
 			}
 			taken := map[string]bool{}
-			for i, r := range others {
-				key, err := fieldKey(r, a.Fields, true)
+			for i, r := range folded(others) {
+				key, err := fieldKey(r, a.Fields)
 				if err != nil {
 					return runtime.Artifact{}, fmt.Errorf("other: row %d: %w", i+1, err)
 				}
 				taken[key] = true
 			}
-			keep := make([]bool, len(rows))
-			for i, r := range rows {
-				key, err := fieldKey(r, a.Fields, true)
+			gone, n := make([]bool, len(rows)), 0
+			for i, r := range folded(rows) {
+				key, err := fieldKey(r, a.Fields)
 				if err != nil {
 					return runtime.Artifact{}, fmt.Errorf("row %d: %w", i+1, err)
 				}
-				keep[i] = !taken[key]
+				if gone[i] = taken[key]; gone[i] {
+					n++
+				}
 			}
-			return WriteRows(s, where(rows, keep), Facts{"dropped": map[string]int{"excluded": len(rows) - count(keep)}})
+			return WriteRows(s, without(rows, gone), Facts{"dropped": map[string]int{"excluded": n}})
 		})
 }
 
 // fieldKey returns what makes rows equal: the given fields, all of which it has.
-func fieldKey(r Row, fields []string, fold bool) (string, error) {
+func fieldKey(r Row, fields []string) (string, error) {
 	var parts []any
 	for _, f := range fields {
 		v, ok := r[f]
 		if !ok {
 			return "", fmt.Errorf("no field %s%s", f, didYouMean(f, sortedKeys(r)))
 		}
-		if s, ok := v.(string); ok && fold {
-			v = normal(s)
-		}
 		parts = append(parts, v)
 	}
-	return string(encodeRow(parts)), nil
+	return encode(parts), nil
 }
 
 // normal folds what does not make a text a different one: case and white space.
@@ -166,7 +172,7 @@ func normal(s string) string { return strings.Join(strings.Fields(strings.ToLowe
 type dedupArgs struct {
 	Data   Handle   `arg:"data" kind:"dataset" doc:"rows"`
 	Fields []string `arg:"fields=[]" doc:"what makes rows equal; empty: all but id and parent"`
-	Fold   bool     `arg:"fold=true" doc:"case and white space do not count"`
+	Fold   bool     `arg:"fold=false" doc:"case and white space do not count"`
 }
 
 func dataDedup() Func {
@@ -176,31 +182,33 @@ func dataDedup() Func {
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
-			seen, keep := map[string]bool{}, make([]bool, len(rows))
-			for i, r := range rows {
-				fields := a.Fields
-				if len(fields) == 0 {
-					fields = contentFields(r)
-				}
-				key, err := fieldKey(r, fields, a.Fold)
-				if err != nil {
-					return runtime.Artifact{}, fmt.Errorf("row %d: %w", i+1, err)
-				}
-				if len(a.Fields) == 0 { // rows may differ in which fields they have
-					key += "\n" + strings.Join(fields, "\n")
-				}
-				keep[i] = !seen[key]
-				seen[key] = true
+			like := rows
+			if a.Fold {
+				like = folded(rows)
 			}
-			return WriteRows(s, where(rows, keep), Facts{"dropped": map[string]int{"duplicate": len(rows) - count(keep)}})
+			_, dropped, err := dataset.Dedup(like, a.Fields...)
+			if err != nil {
+				return runtime.Artifact{}, err
+			}
+			gone := make([]bool, len(rows))
+			for _, d := range dropped {
+				gone[d.Row] = true
+			}
+			return WriteRows(s, without(rows, gone), Facts{"dropped": map[string]int{"duplicate": len(dropped)}})
 		})
 }
 
-func contentFields(r Row) (fields []string) {
-	for _, k := range sortedKeys(r) {
-		if k != "id" && k != "parent" {
-			fields = append(fields, k)
+// folded returns rows with their texts in normal form.
+func folded(rows []Row) []Row {
+	out := make([]Row, len(rows))
+	for i, r := range rows {
+		out[i] = make(Row, len(r))
+		for k, v := range r {
+			if s, ok := v.(string); ok {
+				v = normal(s)
+			}
+			out[i][k] = v
 		}
 	}
-	return fields
+	return out
 }

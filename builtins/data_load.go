@@ -1,48 +1,118 @@
 package builtins
 
 import (
-	"bufio"
 	"bytes"
+	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"strings"
+	"unicode/utf8"
 
+	"starbook/builtins/dataset"
 	"starbook/runtime"
 )
+
+// load makes a dataset of what read finds in a file, plain or gzipped.
+func load(ctx context.Context, s *runtime.Step, f File, read func(io.Reader) iter.Seq2[Row, error]) (_ runtime.Artifact, err error) {
+	in, err := f.Open()
+	if err != nil {
+		return runtime.Artifact{}, err
+	}
+	defer in.Close()
+	r := io.Reader(reader{ctx, in})
+	if strings.HasSuffix(f.Path, ".gz") {
+		if r, err = gzip.NewReader(r); err != nil {
+			return runtime.Artifact{}, fmt.Errorf("%s: %w", f.Path, err)
+		}
+	}
+	rows, err := dataset.Collect(read(r))
+	if err != nil {
+		return runtime.Artifact{}, err
+	}
+	if err := in.Close(); err != nil {
+		return runtime.Artifact{}, err
+	}
+	return WriteRows(s, rows, nil)
+}
 
 type fileArgs struct {
 	Path File `arg:"path" doc:"from the working directory; its content counts, not where it lies"`
 }
 
 func dataJSONL() Func {
-	return step("data.jsonl", 1, runtime.CPU, "Reads a file of JSON objects, one a line.",
+	return step("data.jsonl", 1, runtime.CPU, "Reads a file of JSON objects, one a line; .gz too. No id may occur twice.",
 		func(ctx context.Context, _ *Host, s *runtime.Step, a fileArgs) (runtime.Artifact, error) {
-			f, err := a.Path.Open()
+			return load(ctx, s, a.Path, func(r io.Reader) iter.Seq2[Row, error] { return dataset.JSONL(r, a.Path.Path) })
+		})
+}
+
+type csvArgs struct {
+	Path  File   `arg:"path" doc:"from the working directory; its content counts, not where it lies"`
+	Comma string `arg:"comma=," doc:"what separates fields; \"\\t\" for a TSV file"`
+}
+
+func (a *csvArgs) check() error {
+	if utf8.RuneCountInString(a.Comma) != 1 || strings.ContainsAny(a.Comma, "\r\n\"") {
+		return fmt.Errorf("comma: got %q, want one character", a.Comma)
+	}
+	return nil
+}
+
+func dataCSV() Func {
+	return step("data.csv", 1, runtime.CPU, "Reads a CSV file whose first line names the fields; .gz too. All values are text.",
+		func(ctx context.Context, _ *Host, s *runtime.Step, a csvArgs) (runtime.Artifact, error) {
+			comma, _ := utf8.DecodeRuneInString(a.Comma)
+			return load(ctx, s, a.Path, func(r io.Reader) iter.Seq2[Row, error] { return dataset.CSV(r, a.Path.Path, comma) })
+		})
+}
+
+func dataParquet() Func {
+	return step("data.parquet", 1, runtime.CPU, "Reads a Parquet file of text and numbers.",
+		func(ctx context.Context, _ *Host, s *runtime.Step, a fileArgs) (runtime.Artifact, error) {
+			return load(ctx, s, a.Path, func(r io.Reader) iter.Seq2[Row, error] {
+				b, err := io.ReadAll(r) // the format is read from its end
+				if err != nil {
+					return func(yield func(Row, error) bool) { yield(nil, err) }
+				}
+				return dataset.Parquet(bytes.NewReader(b), int64(len(b)), a.Path.Path)
+			})
+		})
+}
+
+type textArgs struct {
+	Prompts         File   `arg:"prompts" doc:"text file; each line is a prompt"`
+	Completions     File   `arg:"completions" doc:"text file; line n answers line n of prompts"`
+	PromptField     string `arg:"prompt_field=prompt" doc:"field for the prompts"`
+	CompletionField string `arg:"completion_field=completion" doc:"field for the completions"`
+}
+
+func (a *textArgs) check() error {
+	if a.PromptField == a.CompletionField {
+		return errors.New("prompt_field and completion_field are the same")
+	}
+	return nil
+}
+
+func dataText() Func {
+	return step("data.text", 1, runtime.CPU, "Reads two text files whose lines belong together, as translations often come.",
+		func(ctx context.Context, _ *Host, s *runtime.Step, a textArgs) (runtime.Artifact, error) {
+			answers, err := a.Completions.Open()
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
-			defer f.Close()
-			var rows []Row
-			in := bufio.NewReader(reader{ctx, f})
-			for line := 1; ; line++ {
-				b, err := in.ReadBytes('\n')
-				if len(bytes.TrimSpace(b)) > 0 {
-					r, derr := decodeObject(b)
-					if derr != nil {
-						return runtime.Artifact{}, fmt.Errorf("%s:%d: %w", a.Path.Path, line, derr)
-					}
-					rows = append(rows, r)
-				}
-				if err == io.EOF {
-					break
-				}
-				if err != nil {
-					return runtime.Artifact{}, err
-				}
-			}
-			if err := f.Close(); err != nil {
+			defer answers.Close()
+			art, err := load(ctx, s, a.Prompts, func(r io.Reader) iter.Seq2[Row, error] {
+				return dataset.Aligned(
+					dataset.Lines{R: r, Name: a.Prompts.Path, Field: a.PromptField},
+					dataset.Lines{R: reader{ctx, answers}, Name: a.Completions.Path, Field: a.CompletionField},
+				)
+			})
+			if err != nil {
 				return runtime.Artifact{}, err
 			}
-			return WriteRows(s, rows, nil)
+			return art, answers.Close()
 		})
 }

@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
-	"unicode"
 
 	"go.starlark.net/starlark"
 
+	"starbook/builtins/dataset"
 	"starbook/runtime"
+	"starbook/runtime/cas"
 	"starbook/runtime/event"
 )
 
@@ -24,49 +24,29 @@ type validateArgs struct {
 
 func dataValidate() Func {
 	return step("data.validate", 1, runtime.None, "Checks that every row has its fields, as clean text.\n"+
-		"Reasons: missing, not_text, empty, bad_text (U+FFFD or control characters: the file was read in a wrong encoding).",
+		"Reasons: missing, not text, empty, bad text (U+FFFD or control characters: the file was read in a wrong encoding).",
 		func(_ context.Context, _ *Host, s *runtime.Step, a validateArgs) (runtime.Artifact, error) {
 			rows, err := ReadRows(s.Store(), a.Data)
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
-			keep, dropped := make([]bool, len(rows)), map[string]int{}
-			for i, r := range rows {
-				field, code := invalid(r, a.Fields)
-				if code != "" && !a.Drop {
-					return runtime.Artifact{}, fmt.Errorf("row %d: %s: %s: mend it, or drop = True", i+1, field, code)
+			problems := dataset.Validate(rows, a.Fields...)
+			if len(problems) > 0 && !a.Drop {
+				more := ""
+				if n := len(problems) - 1; n > 0 {
+					more = fmt.Sprintf(", and %d more", n)
 				}
-				if keep[i] = code == ""; code != "" {
-					dropped[code]++
-				}
+				return runtime.Artifact{}, fmt.Errorf("%s%s: mend the data, or say drop = True", problems[0], more)
 			}
-			return WriteRows(s, where(rows, keep), Facts{"dropped": dropped})
+			gone, dropped := make([]bool, len(rows)), map[string]int{}
+			for _, p := range problems {
+				if !gone[p.Row] {
+					dropped[p.Code]++
+				}
+				gone[p.Row] = true
+			}
+			return WriteRows(s, without(rows, gone), Facts{"dropped": dropped})
 		})
-}
-
-// invalid returns the first field that is not clean text, and why.
-func invalid(r Row, fields []string) (field, code string) {
-	for _, f := range fields {
-		v, has := r[f]
-		s, isText := v.(string)
-		switch {
-		case !has:
-			return f, "missing"
-		case !isText:
-			return f, "not_text"
-		case strings.TrimSpace(s) == "":
-			return f, "empty"
-		case !clean(s):
-			return f, "bad_text"
-		}
-	}
-	return "", ""
-}
-
-func clean(s string) bool {
-	return !strings.ContainsFunc(s, func(c rune) bool {
-		return c == '\uFFFD' || unicode.IsControl(c) && c != '\n' && c != '\t' && c != '\r'
-	})
 }
 
 type readArgs struct {
@@ -100,26 +80,23 @@ type countArgs struct {
 }
 
 func dataCount() Func {
-	return plain("data.count", "Returns a dict: how many rows have each value of a field. Rows without it count under None.",
+	return plain("data.count", "Returns a dict: how many rows have each value of a field, the most frequent first.\n"+
+		"Values that are no text appear as JSON. Rows without the field count under None.",
 		func(_ context.Context, c *Call, a countArgs) (starlark.Value, error) {
 			rows, err := ReadRows(c.Run.Store, a.Data)
 			if err != nil {
 				return nil, err
 			}
-			counts, values := map[string]int{}, map[string]any{}
-			for _, r := range rows {
-				k := string(encodeRow(r[a.By]))
-				counts[k]++
-				values[k] = r[a.By]
-			}
-			d := starlark.NewDict(len(counts))
-			for _, k := range sortedKeys(counts) {
-				v, err := fromJSON(values[k])
-				if err != nil {
+			groups, missing := dataset.CountBy(rows, a.By)
+			d := starlark.NewDict(len(groups) + 1)
+			for _, g := range groups {
+				if err := d.SetKey(starlark.String(g.Key), starlark.MakeInt(g.N)); err != nil {
 					return nil, err
 				}
-				if err := d.SetKey(v, starlark.MakeInt(counts[k])); err != nil {
-					return nil, fmt.Errorf("%s: %w", a.By, err)
+			}
+			if missing > 0 {
+				if err := d.SetKey(starlark.None, starlark.MakeInt(missing)); err != nil {
+					return nil, err
 				}
 			}
 			return d, nil
@@ -134,13 +111,6 @@ type previewArgs struct {
 
 func (a *previewArgs) check() error { return atLeastOne(a.N) }
 
-// table is what a Table event carries.
-type table struct {
-	Title   string   `json:"title,omitempty"`
-	Columns []string `json:"columns"`
-	Rows    [][]any  `json:"rows"`
-}
-
 func dataPreview() Func {
 	return plain("data.preview", "Shows the first rows as a table in the report.",
 		func(_ context.Context, c *Call, a previewArgs) (starlark.Value, error) {
@@ -148,22 +118,15 @@ func dataPreview() Func {
 			if err != nil {
 				return nil, err
 			}
-			t := table{Title: a.Title, Columns: []string{}, Rows: [][]any{}}
-			if t.Title == "" {
-				t.Title = fmt.Sprintf("%s, %s", a.Data, plural(len(rows), "rows"))
-			}
 			rows = rows[:min(a.N, len(rows))]
-			columns := map[string]bool{}
-			for _, r := range rows {
-				for k := range r {
-					columns[k] = true
-				}
+			t := event.TableData{Title: a.Title, Columns: columnsOf(rows), Rows: [][]any{}}
+			if t.Title == "" {
+				t.Title = a.Data.String()
 			}
-			t.Columns = append(t.Columns, sortedKeys(columns)...)
 			for _, r := range rows {
 				cells := make([]any, len(t.Columns))
 				for i, k := range t.Columns {
-					cells[i] = r[k]
+					cells[i] = cell(r[k])
 				}
 				t.Rows = append(t.Rows, cells)
 			}
@@ -174,6 +137,15 @@ func dataPreview() Func {
 			c.Run.Emit(c.Thread, event.Event{Kind: event.Table, Name: t.Title, Data: b})
 			return starlark.None, nil
 		})
+}
+
+// cell writes what has no place in a table as JSON.
+func cell(v any) any {
+	switch v.(type) {
+	case map[string]any, []any:
+		return encode(v)
+	}
+	return v
 }
 
 type writeArgs struct {
@@ -200,23 +172,23 @@ func dataWrite() Func {
 				return nil, err
 			}
 			defer root.Close()
-			if err := writeFile(root, filepath.FromSlash(a.Path), b); err != nil {
+			if err := replaceFile(root, filepath.FromSlash(a.Path), b); err != nil {
 				return nil, fmt.Errorf("%s: %w", a.Path, err)
 			}
 			return starlark.None, nil
 		})
 }
 
-// writeFile replaces a file in one go. A file that has the bytes already is
+// replaceFile replaces a file in one go. One that has the bytes already is
 // left alone.
-func writeFile(root *os.Root, name string, b []byte) error {
+func replaceFile(root *os.Root, name string, b []byte) error {
 	if old, err := root.ReadFile(name); err == nil && bytes.Equal(old, b) {
 		return nil
 	}
 	if err := root.MkdirAll(filepath.Dir(name), 0o777); err != nil {
 		return err
 	}
-	tmp := name + ".tmp"
+	tmp := name + "." + cas.Sum(b).Short() + ".tmp"
 	f, err := root.Create(tmp)
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"time"
 
 	"starbook/runtime/store"
 )
@@ -66,6 +67,10 @@ func (f *File) resolve(ctx context.Context, st *store.Store) error {
 	return err
 }
 
+// settled is the age from which a file's modification time tells whether it
+// has changed: two changes at once may carry the same time.
+const settled = 2 * time.Second
+
 func fileDigest(ctx context.Context, st *store.Store, path string, info fs.FileInfo) (digest, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -84,6 +89,9 @@ func fileDigest(ctx context.Context, st *store.Store, path string, info fs.FileI
 		return digest{}, fmt.Errorf("%s: %w", path, err)
 	}
 	g := digest(sum.Sum(nil))
+	if time.Since(info.ModTime()) < settled {
+		return g, nil
+	}
 	return g, st.PutFileDigest(abs, info.Size(), info.ModTime(), g)
 }
 

@@ -3,6 +3,8 @@ package builtins
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -10,6 +12,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"starbook/builtins/dataset"
 	"starbook/runtime"
 )
 
@@ -51,7 +54,7 @@ func pairBidirectional() Func {
 	return step("pair.bidirectional", 1, runtime.None,
 		"Makes a forward pair (prompt to answer) of every example, and a reverse pair (answer to prompt) of some.\n"+
 			"Both carry the example's id as their parent, so that data.split keeps them together. Examples are dropped,\n"+
-			"and counted in .dropped, for these reasons: missing, not_text, empty, bad_text, too_long, echo (the answer\n"+
+			"and counted in .dropped, for these reasons: missing, not text, empty, bad text, too long, echo (the answer\n"+
 			"repeats the prompt), duplicate. Whether reverse pairs help a model is for an experiment to show.",
 		bidirectional)
 }
@@ -88,7 +91,7 @@ func bidirectional(_ context.Context, _ *Host, s *runtime.Step, a bidirectionalA
 		}
 	}
 	return WriteRows(s, out, Facts{
-		"counts":  map[string]int{"forward": len(examples), "reverse": count(reverse)},
+		"counts":  map[string]int{"forward": len(examples), "reverse": len(out) - len(examples)},
 		"dropped": dropped,
 	})
 }
@@ -97,16 +100,15 @@ func bidirectional(_ context.Context, _ *Host, s *runtime.Step, a bidirectionalA
 func examplesOf(rows []Row, a bidirectionalArgs) (out []example, dropped map[string]int) {
 	dropped, seen := map[string]int{}, map[string]bool{}
 	for _, r := range rows {
-		_, code := invalid(r, []string{a.PromptField, a.AnswerField})
-		if code != "" {
-			dropped[code]++
+		if p := dataset.Validate([]Row{r}, a.PromptField, a.AnswerField); len(p) > 0 {
+			dropped[p[0].Code]++
 			continue
 		}
-		e := example{id: rowID(r), parent: identity(r), prompt: r[a.PromptField].(string), answer: r[a.AnswerField].(string), row: r}
+		e := example{id: dataset.ID(r), parent: cmp.Or(dataset.Parent(r), dataset.ID(r)), prompt: r[a.PromptField].(string), answer: r[a.AnswerField].(string), row: r}
 		key := e.prompt + "\x00" + e.answer
 		switch {
 		case a.MaxChars > 0 && max(utf8.RuneCountInString(e.prompt), utf8.RuneCountInString(e.answer)) > a.MaxChars:
-			dropped["too_long"]++
+			dropped["too long"]++
 		case normal(e.prompt) == normal(e.answer):
 			dropped["echo"]++
 		case seen[key] && !a.AllowDuplicates:
@@ -136,6 +138,12 @@ func drawn(examples []example, a bidirectionalArgs) []bool {
 	return reverse
 }
 
+// lot draws a number for a name, the same on every machine.
+func lot(seed int64, name string) uint64 {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d\n%s", seed, name))
+	return binary.BigEndian.Uint64(sum[:])
+}
+
 func pairOf(e example, direction string, a bidirectionalArgs) (Row, error) {
 	template, completion, suffix := a.ForwardPrompt, e.answer, "/f"
 	if direction == "reverse" {
@@ -148,14 +156,14 @@ func pairOf(e example, direction string, a bidirectionalArgs) (Row, error) {
 		case "completion":
 			return e.answer, true
 		}
-		return textOf(e.row, name)
+		return dataset.Text(e.row, name)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%s_prompt: %w", direction, err)
 	}
 	source := a.Source
 	if source == "" {
-		source, _ = textOf(e.row, "source")
+		source, _ = dataset.Text(e.row, "source")
 	}
 	return Row{
 		"id": e.id + suffix, "parent": e.parent, "prompt": prompt, "completion": completion,

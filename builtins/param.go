@@ -34,7 +34,7 @@ func paramFunc() Func {
 			if s, ok := c.Run.ParamText(a.Name); ok {
 				var err error
 				if v, err = parseParam(s, a.Default); err != nil {
-					return nil, fmt.Errorf("%w: -p %s=%s: %w", runtime.ErrUsage, a.Name, s, err)
+					return nil, runtime.Usage(fmt.Errorf("-p %s=%s: %w", a.Name, s, err))
 				}
 			}
 			value, err := toJSON(v)

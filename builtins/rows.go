@@ -3,21 +3,19 @@ package builtins
 import (
 	"bufio"
 	"bytes"
-	"crypto/sha256"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 
+	"starbook/builtins/dataset"
 	"starbook/runtime"
-	"starbook/runtime/cas"
 	"starbook/runtime/store"
 )
 
-// Row is one example of a dataset, as encoding/json decodes it with UseNumber.
-// A dataset artifact is one row a line, with sorted keys.
-type Row = map[string]any
+// Row is one example of a dataset. A dataset artifact holds one row a line, in
+// canonical JSON; it may be empty, and hold an id twice.
+type Row = dataset.Row
 
 // ReadRows returns all rows of a dataset artifact.
 func ReadRows(st *store.Store, d Handle) ([]Row, error) {
@@ -30,19 +28,17 @@ func ReadRows(st *store.Store, d Handle) ([]Row, error) {
 	in := bufio.NewReaderSize(f, 1<<16)
 	for {
 		line, err := in.ReadBytes('\n')
-		if len(bytes.TrimSpace(line)) > 0 {
-			r, derr := decodeObject(line)
-			if derr != nil {
-				return nil, fmt.Errorf("%s: row %d: %w", d, len(rows)+1, derr)
-			}
-			rows = append(rows, r)
-		}
 		if err == io.EOF {
 			return rows, nil
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", d, err)
 		}
+		r, err := decodeObject(line)
+		if err != nil {
+			return nil, fmt.Errorf("%s: row %d: %w", d, len(rows)+1, err)
+		}
+		rows = append(rows, r)
 	}
 }
 
@@ -56,30 +52,29 @@ func WriteRows(s *runtime.Step, rows []Row, facts Facts) (runtime.Artifact, erro
 		return runtime.Artifact{}, err
 	}
 	defer w.Abort()
-	columns := map[string]bool{}
-	out := bufio.NewWriterSize(w, 1<<16)
-	enc := json.NewEncoder(out)
-	enc.SetEscapeHTML(false)
-	for i, r := range rows {
-		for k := range r {
-			columns[k] = true
-		}
-		if err := enc.Encode(r); err != nil {
-			return runtime.Artifact{}, fmt.Errorf("row %d: %w", i+1, err)
-		}
-	}
-	if err := out.Flush(); err != nil {
+	if err := dataset.Write(w, rows); err != nil {
 		return runtime.Artifact{}, err
 	}
 	g, err := w.Commit()
 	if err != nil {
 		return runtime.Artifact{}, err
 	}
-	sum := Facts{"rows": len(rows), "columns": append([]string{}, sortedKeys(columns)...)}
+	sum := Facts{"rows": len(rows), "columns": columnsOf(rows)}
 	for k, v := range facts {
 		sum[k] = v
 	}
 	return runtime.Artifact{Kind: "dataset", Digest: g, Summary: summary(sum)}, nil
+}
+
+// columnsOf returns the names of all fields that occur, sorted.
+func columnsOf(rows []Row) []string {
+	set := map[string]bool{}
+	for _, r := range rows {
+		for k := range r {
+			set[k] = true
+		}
+	}
+	return append([]string{}, sortedKeys(set)...) // never null in JSON
 }
 
 // decodeObject reads one JSON object and nothing else.
@@ -99,49 +94,11 @@ func decodeObject(b []byte) (Row, error) {
 	return r, nil
 }
 
-// encodeRow returns the canonical JSON of a row, or of part of one.
-func encodeRow(r any) []byte {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(r); err != nil { // rows come from JSON
-		return nil
+// encode returns the canonical JSON of a row, or of part of one.
+func encode(v any) string {
+	b, err := dataset.AppendJSON(nil, v)
+	if err != nil { // rows come from JSON
+		return fmt.Sprint(v)
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
-}
-
-// textOf returns a field as text: a string as it is, a number or a bool as
-// JSON writes it.
-func textOf(r Row, field string) (string, bool) {
-	switch v := r[field].(type) {
-	case string:
-		return v, true
-	case json.Number, bool:
-		return fmt.Sprint(v), true
-	}
-	return "", false
-}
-
-// identity names the item that a row is about: rows derived from it carry its
-// id as their parent. A row without an id is known by its content.
-func identity(r Row) string {
-	if id, ok := textOf(r, "parent"); ok && id != "" {
-		return id
-	}
-	return rowID(r)
-}
-
-// rowID returns a row's id, or the beginning of its content's digest.
-func rowID(r Row) string {
-	if id, ok := textOf(r, "id"); ok && id != "" {
-		return id
-	}
-	return cas.Sum(encodeRow(r)).Short()
-}
-
-// lot draws a number for key: the same for the same seed, on every machine.
-func lot(seed int64, key string) uint64 {
-	h := sha256.New()
-	fmt.Fprintf(h, "%d\n%s", seed, key)
-	return binary.BigEndian.Uint64(h.Sum(nil))
+	return string(b)
 }

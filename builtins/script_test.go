@@ -1,6 +1,8 @@
 package builtins
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -103,6 +105,24 @@ func (b *bench) write(name, text string) {
 	}
 }
 
+// zip makes name.gz of name.
+func (b *bench) zip(name string) {
+	b.t.Helper()
+	text, err := os.ReadFile(filepath.Join(b.dir, name))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var out bytes.Buffer
+	z := gzip.NewWriter(&out)
+	if _, err := z.Write(text); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		b.t.Fatal(err)
+	}
+	b.write(name+".gz", out.String())
+}
+
 // TestScripts runs the chunks of testdata/*.star, which "---" separates. A
 // chunk fails if it says so: ### "regexp" stands on the failing line.
 func TestScripts(t *testing.T) {
@@ -119,6 +139,12 @@ func TestScripts(t *testing.T) {
 			b := newBench(t)
 			b.write("rows.jsonl", `{"id":"a","prompt":"one","completion":"1","n":1}`+"\n"+
 				`{"id":"b","prompt":"two","completion":"2","n":2}`+"\n"+`{"id":"c","prompt":"three","completion":"3","n":3}`+"\n")
+			b.write("rows.csv", "prompt,completion\n\"a,b\",1\nc,2\n")
+			b.write("rows.tsv", "x\ty\n1\t2\n")
+			b.write("en.txt", "one\ntwo\n")
+			b.write("de.txt", "eins\nzwei\n")
+			b.write("bad.jsonl", "{}\n{\n")
+			b.zip("rows.jsonl")
 			line := 0
 			for chunk := range strings.SplitSeq(string(src), "\n---\n") {
 				// Blank lines in front keep the line numbers of the file.

@@ -3,6 +3,7 @@ package builtins
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -47,6 +48,10 @@ func plain[A any](name, doc string, fn func(context.Context, *Call, A) (starlark
 			return nil, err
 		}
 		v, err := fn(ctx, &Call{Name: name, Host: h, Run: run, Thread: t}, a)
+		var step *runtime.StepError
+		if errors.As(err, &step) {
+			return nil, fmt.Errorf("%w", err) // it says its name; wrapped, so that this call is among the frames
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}

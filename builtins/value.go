@@ -30,7 +30,8 @@ type KindDoc struct {
 	Name    string
 	Doc     string
 	Facts   []Fact
-	Methods []Func // the artifact is their first argument: "scores.failures"
+	Methods []Func           // the artifact is their first argument: "scores.failures"
+	Note    func(Row) string // what print says of an artifact's summary, besides its digest; may be nil
 }
 
 // Fact is an attribute that comes from an artifact's summary.
@@ -39,8 +40,16 @@ type Fact struct{ Name, Doc string }
 // Handle returns a as a value for scripts.
 func (h *Host) Handle(a runtime.Artifact) Handle { return Handle{a, h} }
 
-// String implements starlark.Value: <adapter 05a20ac3>.
-func (h Handle) String() string { return fmt.Sprintf("<%s %s>", h.Kind, h.Digest.Short()) }
+// String implements starlark.Value: <adapter 05a20ac3>, <dataset 5e21c0de, 3 rows>.
+func (h Handle) String() string {
+	note := ""
+	if kind, ok := h.host.kind(h.Kind); ok && kind.Note != nil {
+		if facts, err := decodeObject(h.Summary); err == nil {
+			note = ", " + kind.Note(facts)
+		}
+	}
+	return fmt.Sprintf("<%s %s%s>", h.Kind, h.Digest.Short(), note)
+}
 
 // Type implements starlark.Value.
 func (h Handle) Type() string { return h.Kind }

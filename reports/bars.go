@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 )
@@ -19,7 +20,6 @@ type bars struct {
 	Max   float64 // end of the axis; 0: as far as the data go
 	Rates bool    // values are fractions of 1, shown in percent
 	Note  string
-	Wide  bool
 }
 
 // barRow is one category.
@@ -38,9 +38,9 @@ type barValue struct {
 
 // Sizes in units of the viewBox.
 const (
-	barThick = 11.0
+	barThick = 13.0
 	rowGap   = 9.0
-	noteRoom = 116.0 // right of the bars, for the values
+	noteRoom = 118.0 // right of the bars, for the values
 )
 
 // svg draws the bars; ok is false if there is none.
@@ -49,14 +49,10 @@ func (b bars) svg() (cv *canvas, ok bool) {
 		return nil, false
 	}
 	p := themed(b.XLab, "")
-	names, at := make([]string, len(b.Rows)), make([]plot.Tick, len(b.Rows))
-	height, lo, hi := rowGap, 0.0, b.Max
-	for i := range b.Rows {
-		row := b.Rows[len(b.Rows)-1-i] // gonum counts from below
-		thick := barThick * float64(len(row.Bars))
-		names[i] = clip(row.Label, 30)
-		at[i] = plot.Tick{Value: height + thick/2, Label: names[i]}
-		height += thick + rowGap
+	height, room, lo, hi := rowGap, vg.Length(0), 0.0, b.Max
+	for _, row := range b.Rows {
+		height += barThick*float64(len(row.Bars)) + rowGap
+		room = max(room, label(inkText).Width(row.name())+9)
 		for _, v := range row.Bars {
 			for _, x := range []float64{v.Value, v.Low, v.High} {
 				if finite(x) {
@@ -68,26 +64,31 @@ func (b bars) svg() (cv *canvas, ok bool) {
 	if lo == hi {
 		hi = 1
 	}
-	p.Y.Tick.Marker, p.Y.Tick.Length, p.Y.Width, p.Y.Padding = plot.ConstantTicks(at), 0, 0, 4
-	p.Y.Tick.Label.Color = inkText
+	p.HideY()
 	if b.Rates {
 		p.X.Tick.Marker = percentTicks
 	}
 	p.Add(verticals(), b)
 	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = lo, hi, 0, height
-	axis := 26.0
+	axis := 20.0
 	if b.XLab != "" {
 		axis += 14
 	}
 	cv = newCanvas(chartWidth, height+axis)
-	p.Draw(draw.Crop(draw.New(cv), 0, -noteRoom, 0, 0))
+	p.Draw(draw.Crop(draw.New(cv), room, -noteRoom, 0, 0))
 	return cv, true
 }
 
+// name returns the row's label, cut to what leaves room for bars.
+func (r barRow) name() string { return clip(r.Label, 28) }
+
 // percentTicks are the quarters of the axis.
 var percentTicks = plot.ConstantTicks{
-	{Value: 0, Label: "0"}, {Value: 0.25, Label: "25"},
-	{Value: 0.5, Label: "50"}, {Value: 0.75, Label: "75"}, {Value: 1, Label: "100" + nb + "%"},
+	{Value: 0, Label: "0"},
+	{Value: 0.25, Label: "25"},
+	{Value: 0.5, Label: "50"},
+	{Value: 0.75, Label: "75"},
+	{Value: 1, Label: "100" + nb + "%"},
 }
 
 // verticals returns vertical hairlines.
@@ -102,7 +103,8 @@ func (b bars) Plot(c draw.Canvas, p *plot.Plot) {
 	tx, ty := p.Transforms(&c)
 	y := rowGap
 	for i := range b.Rows {
-		row := b.Rows[len(b.Rows)-1-i]
+		row := b.Rows[len(b.Rows)-1-i] // gonum counts from below
+		write(c, inkText, draw.XRight, c.Min.X-8, ty(y+barThick*float64(len(row.Bars))/2), row.name())
 		for j := range row.Bars {
 			k := len(row.Bars) - 1 - j
 			b.bar(c, tx, ty(y), ty(y+barThick-1.5), row.Bars[k], k)
@@ -130,13 +132,18 @@ func (b bars) bar(c draw.Canvas, tx func(float64) vg.Length, y0, y1 vg.Length, v
 		c.StrokeLine2(pen, lo, mid-3, lo, mid+3)
 		c.StrokeLine2(pen, hi, mid-3, hi, mid+3)
 	}
-	sty := label(inkText)
-	sty.YAlign = draw.YCenter
-	c.FillText(sty, vg.Point{X: c.Max.X + 8, Y: mid}, b.text(v.Value))
+	write(c, inkText, draw.XRight, c.Max.X+56, mid, b.text(v.Value))
 	if v.Note != "" {
-		sty.Color = inkMuted
-		c.FillText(sty, vg.Point{X: c.Max.X + 52, Y: mid}, v.Note)
+		write(c, inkMuted, draw.XLeft, c.Max.X+64, mid, v.Note)
 	}
+}
+
+// write puts a word beside x, its middle at y: gonum would centre the line,
+// descenders and all, and not the letters.
+func write(c draw.Canvas, i ink, align text.XAlignment, x, y vg.Length, word string) {
+	sty := label(i)
+	c.SetColor(i)
+	c.FillString(plot.DefaultTextHandler.Cache().Lookup(sty.Font, sty.Font.Size), vg.Point{X: x + vg.Length(align)*sty.Width(word), Y: y - 0.36*fontSize}, word)
 }
 
 // ink returns the colour of the k-th bar of each row.

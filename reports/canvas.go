@@ -177,24 +177,32 @@ func (c *canvas) path(p vg.Path) string {
 			}
 			point(" ", s.Pos)
 		case vg.ArcComp:
-			c.arc(point, s, b.Len() == 0)
+			c.arc(point, &b, s)
 		}
 	}
 	return b.String()
 }
 
-// arc writes an arc as a polyline with a corner every 15°: our arcs are the
-// round marks of points, some 3 units wide.
-func (c *canvas) arc(point func(string, vg.Point), s vg.PathComp, first bool) {
-	n := max(1, int(math.Ceil(math.Abs(s.Angle)/(math.Pi/12))))
-	for i := range n + 1 {
-		sin, cos := math.Sincos(s.Start + s.Angle*float64(i)/float64(n))
-		cmd := "L"
-		if first && i == 0 {
-			cmd = "M"
-		}
-		r := s.Radius.Points()
-		point(cmd, vg.Point{X: s.Pos.X + vg.Length(r*cos), Y: s.Pos.Y + vg.Length(r*sin)})
+// arc writes an arc of a circle; a whole one takes two halves, since an arc
+// that ends where it begins is none.
+func (c *canvas) arc(point func(string, vg.Point), b *strings.Builder, s vg.PathComp) {
+	at := func(angle float64) vg.Point {
+		sin, cos := math.Sincos(angle)
+		return vg.Point{X: s.Pos.X + s.Radius*vg.Length(cos), Y: s.Pos.Y + s.Radius*vg.Length(sin)}
+	}
+	cmd := "L"
+	if b.Len() == 0 {
+		cmd = "M"
+	}
+	point(cmd, at(s.Start))
+	det := c.state.a*c.state.d - c.state.b*c.state.c
+	r, sweep := num(s.Radius.Points()*math.Sqrt(math.Abs(det))), "0"
+	if (s.Angle > 0) == (det > 0) {
+		sweep = "1"
+	}
+	for _, half := range []float64{0.5, 1} {
+		b.WriteString("A" + r + " " + r + " 0 0 " + sweep + " ")
+		point("", at(s.Start+s.Angle*half))
 	}
 }
 

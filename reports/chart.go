@@ -3,10 +3,8 @@ package reports
 import (
 	"math"
 	"slices"
-	"strconv"
 
 	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
@@ -23,7 +21,6 @@ type chart struct {
 	Spans      []span
 	Rings      []ring
 	Note       string // how it was drawn, what the marks mean
-	Wide       bool
 }
 
 // curve is one line of a chart. A NaN in Ys breaks it.
@@ -36,18 +33,6 @@ type curve struct {
 	Dots      bool      // the points are few and each is a measurement
 	Bare      bool      // dots without a line
 	Faint     bool      // behind another one: not in the legend
-}
-
-// span is a shaded stretch of the x axis.
-type span struct {
-	From, To float64
-	Label    string
-}
-
-// ring marks one point.
-type ring struct {
-	X, Y  float64
-	Label string
 }
 
 // dashes are the line styles: the second channel beside colour.
@@ -90,7 +75,7 @@ func (c chart) svg() (cv *canvas, ok bool) {
 	}
 	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = box.Min.X, box.Max.X, box.Min.Y, box.Max.Y
 	cv = newCanvas(chartWidth, chartHeight)
-	p.Draw(draw.New(cv))
+	p.Draw(draw.Crop(draw.New(cv), 0, -12, 0, -2)) // room for half of the last label
 	return cv, true
 }
 
@@ -122,6 +107,9 @@ func (c chart) bounds() *rect {
 	if r.Min.X == r.Max.X {
 		r.Min.X, r.Max.X = r.Min.X-1, r.Max.X+1
 	}
+	if slices.ContainsFunc(c.Curves, func(cu curve) bool { return cu.Bare && !cu.Faint }) {
+		c.widen(&r)
+	}
 	air := (r.Max.Y - r.Min.Y) * 0.06
 	if air == 0 {
 		air = max(math.Abs(r.Max.Y)*0.1, 1e-9)
@@ -137,11 +125,25 @@ func (c chart) bounds() *rect {
 	return &r
 }
 
+// widen makes room left and right of points that stand alone.
+func (c chart) widen(r *rect) {
+	if c.LogX && r.Min.X > 0 {
+		air := math.Pow(r.Max.X/r.Min.X, 0.04)
+		r.Min.X, r.Max.X = r.Min.X/air, r.Max.X*air
+		return
+	}
+	air := (r.Max.X - r.Min.X) * 0.04
+	r.Min.X, r.Max.X = r.Min.X-air, r.Max.X+air
+}
+
 // pieces returns the plotters of a curve: one band and one line for each
 // stretch without a gap.
 func (cu curve) pieces() []plot.Plotter {
 	var out []plot.Plotter
-	width := vg.Length(1.6)
+	width, radius := vg.Length(1.6), vg.Length(2.2)
+	if cu.Bare {
+		radius = 3
+	}
 	if cu.Faint {
 		width = 0.8
 	}
@@ -161,14 +163,17 @@ func (cu curve) pieces() []plot.Plotter {
 		for i := lo; i < hi; i++ {
 			pts = append(pts, plotter.XY{X: cu.Xs[i], Y: cu.Ys[i]})
 		}
-		if len(cu.Low) > 0 {
+		switch {
+		case len(cu.Low) > 0 && cu.Bare && !cu.Faint:
+			out = append(out, whiskers{cu, lo, hi})
+		case len(cu.Low) > 0:
 			out = append(out, cu.band(lo, hi))
 		}
 		if !cu.Bare && len(pts) > 1 {
 			out = append(out, &plotter.Line{XYs: pts, LineStyle: draw.LineStyle{Color: tone, Width: width, Dashes: dashes[cu.Style]}})
 		}
 		if cu.Dots || len(pts) == 1 {
-			out = append(out, &plotter.Scatter{XYs: pts, GlyphStyle: draw.GlyphStyle{Color: tone, Radius: 2.2, Shape: draw.CircleGlyph{}}})
+			out = append(out, &plotter.Scatter{XYs: pts, GlyphStyle: draw.GlyphStyle{Color: tone, Radius: radius, Shape: draw.CircleGlyph{}}})
 		}
 		lo = hi
 	}
@@ -190,106 +195,6 @@ func (cu curve) band(lo, hi int) plot.Plotter {
 		pts = append(pts, plotter.XY{X: cu.Xs[i], Y: cu.Low[i]})
 	}
 	return &plotter.Polygon{XYs: []plotter.XYs{pts}, Color: cu.Ink + " band"}
-}
-
-// Plot implements plot.Plotter.
-func (s span) Plot(c draw.Canvas, p *plot.Plot) {
-	tx, _ := p.Transforms(&c)
-	x0, x1 := max(tx(s.From), c.Min.X), min(tx(s.To), c.Max.X)
-	c.FillPolygon(ink("c2 span"), []vg.Point{{X: x0, Y: c.Min.Y}, {X: x1, Y: c.Min.Y}, {X: x1, Y: c.Max.Y}, {X: x0, Y: c.Max.Y}})
-	c.StrokeLine2(draw.LineStyle{Color: ink("c2"), Width: 0.9, Dashes: dashes["dotted"]}, x1, c.Min.Y, x1, c.Max.Y)
-	sty := label(inkMuted)
-	if w := sty.Width(s.Label); w+8 < x1-x0 {
-		sty.XAlign, sty.YAlign = draw.XCenter, draw.YTop
-		c.FillText(sty, vg.Point{X: (x0 + x1) / 2, Y: c.Max.Y - 3}, s.Label)
-	}
-}
-
-// Plot implements plot.Plotter.
-func (r ring) Plot(c draw.Canvas, p *plot.Plot) {
-	tx, ty := p.Transforms(&c)
-	at := vg.Point{X: tx(r.X), Y: ty(r.Y)}
-	c.DrawGlyph(draw.GlyphStyle{Color: inkText, Radius: 5, Shape: draw.RingGlyph{}}, at)
-	sty := label(inkText)
-	sty.XAlign, sty.YAlign = draw.XCenter, draw.YBottom
-	half := sty.Width(r.Label) / 2
-	at.X = min(max(at.X, c.Min.X+half), c.Max.X-half)
-	c.FillText(sty, vg.Point{X: at.X, Y: at.Y + 9}, r.Label)
-}
-
-// themed returns a plot in the house's quiet style: hairlines and muted labels.
-func themed(xlab, ylab string) *plot.Plot {
-	p := plot.New()
-	p.BackgroundColor = nil
-	for _, a := range []*plot.Axis{&p.X, &p.Y} {
-		a.Color, a.Tick.Color = inkRule, inkRule
-		a.Width, a.Tick.Width, a.Tick.Length, a.Padding = 0.8, 0.8, 3, 2
-		a.Tick.Label.Color, a.Label.TextStyle.Color = inkMuted, inkMuted
-		a.Tick.Label.Font = font.From(plot.DefaultFont, fontSize)
-		a.Label.TextStyle.Font = font.From(plot.DefaultFont, fontSize)
-		a.Tick.Marker = plainTicks{}
-	}
-	p.X.Label.Text, p.Y.Label.Text = xlab, ylab
-	return p
-}
-
-// label returns the style of text inside a plot.
-func label(i ink) draw.TextStyle {
-	p := themed("", "")
-	sty := p.X.Tick.Label
-	sty.Color = i
-	return sty
-}
-
-// grid returns horizontal hairlines.
-func grid() *plotter.Grid {
-	g := plotter.NewGrid()
-	g.Vertical.Width = 0
-	g.Horizontal = draw.LineStyle{Color: inkRule, Width: 0.6}
-	return g
-}
-
-// plainTicks are gonum's with our numbers.
-type plainTicks struct{}
-
-// Ticks implements plot.Ticker.
-func (plainTicks) Ticks(lo, hi float64) []plot.Tick {
-	ticks := plot.DefaultTicks{}.Ticks(lo, hi)
-	for i, t := range ticks {
-		if t.Label != "" {
-			ticks[i].Label = tickLabel(t.Value)
-		}
-	}
-	return slices.DeleteFunc(ticks, func(t plot.Tick) bool { return t.Label == "" })
-}
-
-// logTicks are decades, or the numbers between where decades are too few.
-type logTicks struct{}
-
-// Ticks implements plot.Ticker.
-func (logTicks) Ticks(lo, hi float64) []plot.Tick {
-	digits := []float64{1}
-	if hi/lo < 100 {
-		digits = []float64{1, 2, 5}
-	}
-	var out []plot.Tick
-	for e := math.Floor(math.Log10(lo)); e <= math.Ceil(math.Log10(hi)) && len(out) < 40; e++ {
-		for _, d := range digits {
-			if v := d * math.Pow(10, e); v >= lo && v <= hi {
-				out = append(out, plot.Tick{Value: v, Label: tickLabel(v)})
-			}
-		}
-	}
-	if len(out) < 2 {
-		return plainTicks{}.Ticks(lo, hi)
-	}
-	return out
-}
-
-// tickLabel writes the value of a tick, free of the noise of adding steps.
-func tickLabel(v float64) string {
-	r, _ := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 6, 64), 64)
-	return number(r)
 }
 
 // finite reports whether v is neither NaN nor infinite.

@@ -1,7 +1,6 @@
 package reports
 
 import (
-	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -17,6 +16,7 @@ type comparePage struct {
 	Verdict  verdict
 	Params   []string // that differ
 	Same     int      // how many do not
+	More     int      // how many more differ than are shown
 	Board    []boardRow
 	Left     int // runs that the board leaves out
 	Figures  []*figure
@@ -43,13 +43,14 @@ type boardRow struct {
 
 // How much of very many runs a page shows.
 const (
-	boardRuns  = 1000
-	pairedRuns = 12
-	matrixRuns = 16
-	matrixRows = 80
-	boldCurves = 6
-	allCurves  = 150
-	ratedRuns  = 24
+	boardRuns   = 1000
+	boardParams = 10
+	pairedRuns  = 12
+	matrixRuns  = 16
+	matrixRows  = 80
+	boldCurves  = 6
+	allCurves   = 150
+	ratedRuns   = 24
 )
 
 // compare renders the page of several runs.
@@ -69,6 +70,9 @@ func (b *builder) compare(refs []string) (page, error) {
 	first := rows[0].run
 	v := comparePage{Params: differing(rows)}
 	v.Same = len(first.Settings) - len(v.Params)
+	if v.More = len(v.Params) - boardParams; v.More > 0 {
+		v.Params = v.Params[:boardParams]
+	}
 	for i := range rows {
 		rows[i].Values = valuesOf(rows[i].run, v.Params)
 		v.Total = v.Total.plus(rows[i].Costs)
@@ -86,8 +90,8 @@ func (b *builder) compare(refs []string) (page, error) {
 		return page{}, err
 	}
 	v.Title = compareTitle(rows)
-	v.Matrix = matrixOf(rows)
-	v.Env = environments(rows)
+	v.Matrix = matrixOf(byStart)
+	v.Env = environments(byStart)
 	if v.Texts, err = b.codeDiffs(byStart); err != nil {
 		return page{}, err
 	}
@@ -106,6 +110,9 @@ func newBoardRow(r *run) boardRow {
 	}
 	if s := r.scores(); len(s) > 0 {
 		row.scoresKey = s[len(s)-1].Key
+	}
+	if t, _, ok := r.best(); ok {
+		row.scoresKey = t.score.Key
 	}
 	if c := r.comparisons(); len(c) > 0 {
 		row.scoresKey = c[len(c)-1].B.Step
@@ -179,7 +186,7 @@ func valuesOf(r *run, names []string) []string {
 	for i, n := range names {
 		for _, s := range r.Settings {
 			if s.Name == n {
-				out[i] = s.Value
+				out[i] = clip(s.Value, 24)
 			}
 		}
 	}
@@ -206,101 +213,4 @@ func commands(rows []boardRow) string {
 		}
 	}
 	return strings.Join(out, "\n")
-}
-
-// leader says who leads and whether that is more than luck: it tests the
-// leader against each of the next runs on the items that both answered, and
-// corrects the p-values for their number (Holm).
-func (b *builder) leader(rows []boardRow) (verdict, error) {
-	if rows[0].N == 0 {
-		return verdict{Sentence: plural(int64(len(rows)), "run") + ", none of them evaluated.", Support: "A loss is no pass rate."}, nil
-	}
-	top := rows[0]
-	v := verdict{Sentence: fmt.Sprintf("Run %s leads with %s (95%s%% interval %s–%s, n%s%s).", top.ID, percent(top.Rate()), nb, rate(top.Low), rate(top.High), nb, count(int64(top.N)))}
-	mine, err := b.passes(top)
-	if err != nil {
-		return v, err
-	}
-	var tests []pairing
-	for i := 1; i < min(len(rows), pairedRuns); i++ {
-		theirs, err := b.passes(rows[i])
-		if err != nil {
-			return v, err
-		}
-		if p := pair(theirs, mine); p.items > 0 {
-			p.row = i
-			tests = append(tests, p)
-		}
-	}
-	holm(tests)
-	for _, t := range tests {
-		rows[t.row].Against = fmt.Sprintf("%s, p%s%s", points(float64(t.broken-t.fixed)/float64(t.items)), nb, pvalue(t.p))
-	}
-	if len(tests) > 0 {
-		t := tests[0]
-		v.Support = fmt.Sprintf("Against %s on the same %s: %s, %s fixed, %s broken; exact McNemar p%s%s", rows[t.row].ID, plural(int64(t.items), "item"),
-			points(float64(t.fixed-t.broken)/float64(t.items)), count(int64(t.fixed)), count(int64(t.broken)), nb, pvalue(t.p))
-		if len(tests) > 1 {
-			v.Support += fmt.Sprintf(", corrected for %d comparisons", len(tests))
-		}
-		v.Support += "."
-		if t.p >= alpha {
-			v.Support += " No difference between the two is shown."
-		}
-		v.Support += " The leader was picked on these very items: expect a little less on new ones."
-	}
-	return v, nil
-}
-
-// passes returns which items the run's evaluation passed.
-func (b *builder) passes(r boardRow) (map[string]bool, error) {
-	samples, err := sideSamples(b.st, event.Side{Step: r.scoresKey})
-	if err != nil {
-		return nil, fmt.Errorf("reports: run %s: %w", r.ID, err)
-	}
-	out := make(map[string]bool, len(samples))
-	for _, s := range samples {
-		out[item(s)] = s.Outcome == "pass"
-	}
-	return out, nil
-}
-
-// pairing is two runs on the same items.
-type pairing struct {
-	row, items, fixed, broken int
-	p                         float64
-}
-
-// pair counts the items that only one of both passed.
-func pair(before, after map[string]bool) pairing {
-	var p pairing
-	for k, was := range before {
-		is, ok := after[k]
-		if !ok {
-			continue
-		}
-		p.items++
-		if is && !was {
-			p.fixed++
-		}
-		if was && !is {
-			p.broken++
-		}
-	}
-	p.p = mcnemar(p.fixed, p.broken)
-	return p
-}
-
-// holm corrects the p-values of several tests at once (Holm 1979).
-func holm(tests []pairing) {
-	order := make([]int, len(tests))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(i, j int) int { return cmpFloat(tests[i].p, tests[j].p) })
-	worst := 0.0
-	for k, i := range order {
-		worst = max(worst, min(1, tests[i].p*float64(len(tests)-k)))
-		tests[i].p = worst
-	}
 }

@@ -32,10 +32,12 @@
 //
 // The shapes of what a script puts into its report are event.TableData,
 // event.PlotData and event.CompareData. The last comparison of a run is its
-// verdict; without one, its last evaluation stands for it.
+// verdict. Without one, the best trial stands for a run of three trainings or
+// more (a sweep: the evaluation of a trial is the one that rests on its adapter
+// alone, by Step.Inputs and Output), and the last evaluation for another.
 //
 // How a page is made: load.go reads a run, summary.go understands the summaries
-// of its steps, runpage.go and compare.go decide what stands where, chart.go,
-// bars.go and lineage.go draw, templates/ and style.css say how it looks, and
+// of its steps, runpage.go, outputs.go and compare.go decide what stands where,
+// chart.go, bars.go and lineage.go draw on canvas.go, templates/ and style.css say how it looks, and
 // inert.go makes sure that no text can act.
 package reports

@@ -8,13 +8,11 @@ import (
 
 // figure is a drawing with all that stands around it.
 type figure struct {
-	Title  string
-	Keys   []legendKey
-	SVG    html
-	Note   string
-	Table  table // the numbers
-	Wide   bool
-	Folded bool // the table is worth showing only on demand
+	Title string
+	Keys  []legendKey
+	SVG   html
+	Note  string
+	Table table // the numbers
 }
 
 // legendKey explains an ink: a line with its dashes, or a bar.
@@ -45,7 +43,7 @@ func (c chart) figure() *figure {
 	if !ok {
 		return nil
 	}
-	f := &figure{Title: c.Title, SVG: cv.svg("chart", c.Title), Note: c.Note, Table: c.table(), Wide: c.Wide, Folded: true}
+	f := &figure{Title: c.Title, SVG: cv.svg("chart", c.Title), Note: c.Note, Table: c.table()}
 	for _, cu := range c.Curves {
 		if !cu.Faint && cu.Name != "" && len(c.Curves) > 1 {
 			f.Keys = append(f.Keys, legendKey{Name: cu.Name, Ink: cu.Ink, Dash: dashList(cu.Style), Dots: cu.Dots})
@@ -145,7 +143,7 @@ func (b bars) figure() *figure {
 	if !ok {
 		return nil
 	}
-	f := &figure{Title: b.Title, SVG: cv.svg("chart bars", b.Title), Note: b.Note, Wide: b.Wide, Folded: true}
+	f := &figure{Title: b.Title, SVG: cv.svg("chart bars", b.Title), Note: b.Note}
 	if len(b.Names) > 1 {
 		for k, n := range b.Names {
 			f.Keys = append(f.Keys, legendKey{Name: n, Ink: b.ink(k), Bar: true})

@@ -31,7 +31,7 @@ func number(v float64) string {
 		return strings.Replace(fmt.Sprintf("%+d∞", int(math.Copysign(1, v))), "1", "", 1)
 	case v == math.Trunc(v) && a < 1e15:
 		return count(int64(v))
-	case a < 1e-3 || a >= 1e15:
+	case a < 1e-4 || a >= 1e15:
 		return power(v, 4)
 	case a >= 1e4:
 		return count(int64(math.Round(v)))
@@ -85,7 +85,7 @@ func points(v float64) string {
 	return sign + rate(v) + " points"
 }
 
-// seconds writes a stretch of time with two units at most: 3.2 s, 41 min, 2 h 05 min.
+// seconds writes a stretch of time with two units at most: 3.2 s, 1 min 45 s, 41 min, 2 h 05 min.
 func seconds(s float64) string {
 	switch {
 	case math.IsNaN(s) || s < 0:
@@ -94,6 +94,9 @@ func seconds(s float64) string {
 		return strconv.Itoa(int(math.Round(s*1000))) + nb + "ms"
 	case s < 59.95:
 		return strconv.FormatFloat(s, 'f', 1, 64) + nb + "s"
+	case s < 599.5:
+		n := int(math.Round(s))
+		return fmt.Sprintf("%d%smin%s%02d%ss", n/60, nb, nb, n%60, nb)
 	case s < 3570:
 		return strconv.Itoa(int(math.Round(s/60))) + nb + "min"
 	case s < 100*3600:

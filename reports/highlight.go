@@ -10,7 +10,7 @@ import (
 var starlark = regexp.MustCompile(`(?s)(#[^\n]*)` +
 	`|((?:\b[rb]{1,2})?(?:"""(?:\\.|[^\\])*?"""|'''(?:\\.|[^\\])*?'''|"(?:\\.|[^"\\\n])*"?|'(?:\\.|[^'\\\n])*'?))` +
 	`|\b(and|break|continue|def|elif|else|for|if|in|lambda|load|not|or|pass|return|while|None|True|False)\b` +
-	`|\b(\d[\w.]*(?:[eE][+-]?\d+)?)` +
+	`|\b(\d[\d.]*(?:[eE][+-]?\d+|\w*))` +
 	`|\b([a-z_]+(?:\.\w+)*)\(`)
 
 // highlight returns Starlark code as HTML with a class for each kind of token.

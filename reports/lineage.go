@@ -30,9 +30,9 @@ type node struct {
 
 // Sizes in units of the viewBox.
 const (
-	boxWidth  = 132.0
+	boxWidth  = 122.0
 	boxHeight = 40.0
-	boxGapX   = 34.0
+	boxGapX   = 30.0
 	boxGapY   = 14.0
 )
 
@@ -46,15 +46,9 @@ func lineageOf(r *run) *lineage {
 	}
 	l, by := &lineage{}, map[cas.Digest]*node{}
 	for _, u := range r.Uses {
-		n := &node{name: u.Name, link: stepID(u.Key), state: "run"}
-		switch {
-		case !u.Done:
+		n := &node{name: u.Name, link: stepID(u.Key), state: u.mark(), note: u.Step.Kind + " " + u.Step.Output.Short()}
+		if !u.Done {
 			n.state, n.note = "failed", "no output"
-		case u.Hit:
-			n.state = "hit"
-			fallthrough
-		default:
-			n.note = u.Step.Kind + " " + u.Step.Output.Short()
 		}
 		for _, g := range u.Step.Inputs {
 			if by[g] == nil {
@@ -237,8 +231,12 @@ func (l *lineage) SVG() html {
 func arrow(f, n *node) string {
 	x0, y0, x1, y1 := f.x+boxWidth, f.y+f.height()/2, n.x, n.y+n.height()/2
 	bend := boxGapX * 0.6
-	return fmt.Sprintf(`<path class="l mute" stroke-width="1.2" d="M%s %sC%s %s %s %s %s %s"/>`,
-		num(x0), num(y0), num(x0+bend), num(y0), num(x1-bend), num(y1), num(x1), num(y1))
+	tip := ""
+	if n.state != "ghost" {
+		tip = fmt.Sprintf("M%s %sL%s %sL%s %s", num(x1-5), num(y1-3.5), num(x1), num(y1), num(x1-5), num(y1+3.5))
+	}
+	return fmt.Sprintf(`<path class="l mute" stroke-width="1.2" d="M%s %sC%s %s %s %s %s %s%s"/>`,
+		num(x0), num(y0), num(x0+bend), num(y0), num(x1-bend), num(y1), num(x1), num(y1), tip)
 }
 
 // write draws the box of a node, or the line of a ghost.
@@ -252,8 +250,8 @@ func (n *node) write(b *strings.Builder) {
 		fmt.Fprintf(b, `<a href="#%s">`, n.link)
 	}
 	fmt.Fprintf(b, `<rect class="box %s" x="%s" y="%s" width="%s" height="%s" rx="6"/>`, n.state, num(n.x), num(n.y), num(boxWidth), num(boxHeight))
-	fmt.Fprintf(b, `<text class="fg name" x="%s" y="%s" font-size="12">%s</text>`, num(n.x+10), num(n.y+17), escape(clip(n.name, 19)))
-	fmt.Fprintf(b, `<text class="mute" x="%s" y="%s" font-size="10.5">%s</text>`, num(n.x+10), num(n.y+31), escape(clip(n.note, 23)))
+	fmt.Fprintf(b, `<text class="fg name" x="%s" y="%s" font-size="12">%s</text>`, num(n.x+9), num(n.y+17), escape(clip(n.name, 17)))
+	fmt.Fprintf(b, `<text class="mute" x="%s" y="%s" font-size="10.5">%s</text>`, num(n.x+9), num(n.y+31), escape(clip(n.note, 21)))
 	if n.link != "" {
 		b.WriteString("</a>")
 	}

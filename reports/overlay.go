@@ -47,7 +47,7 @@ func boardBars(rows []boardRow) *figure {
 func (r boardRow) name() string {
 	s := r.ID
 	if len(r.Values) > 0 {
-		s += "  " + strings.Join(r.Values, ", ")
+		s += " · " + strings.Join(r.Values, ", ")
 	}
 	return clip(s, 26)
 }
@@ -113,6 +113,7 @@ func paramScatters(rows []boardRow, params []string) []*figure {
 			}
 			if r.N > 0 {
 				rates.Xs, rates.Ys = append(rates.Xs, x), append(rates.Ys, 100*r.Rate())
+				rates.Low, rates.High = append(rates.Low, 100*r.Low), append(rates.High, 100*r.High)
 				distinct[x] = true
 			} else if finite(r.Loss) {
 				loss.Xs, loss.Ys = append(loss.Xs, x), append(loss.Ys, r.Loss)
@@ -144,111 +145,6 @@ func wideAxis(xs []float64) bool {
 		lo, hi = min(lo, x), max(hi, x)
 	}
 	return lo > 0 && hi/lo >= 10
-}
-
-// matrix says which run computed which step and which found it done.
-type matrix struct {
-	Runs []string
-	Rows []matrixRow
-	Left int // steps that it leaves out
-}
-
-// matrixRow is a step; Marks has one word for each run.
-type matrixRow struct {
-	Name, Short string
-	Seconds     float64
-	Marks       []string // "run", "hit", "failed" or ""
-}
-
-// matrixOf sets the steps of the first runs against each other: a step that
-// runs share is one row.
-func matrixOf(rows []boardRow) matrix {
-	rows = rows[:min(len(rows), matrixRuns)]
-	var m matrix
-	type place struct{ seq, row int }
-	at := map[cas.Digest]place{}
-	var order []place
-	for k, r := range rows {
-		m.Runs = append(m.Runs, r.ID)
-		for _, u := range r.Uses {
-			p, ok := at[u.Key]
-			if !ok {
-				p = place{u.Seq, len(m.Rows)}
-				at[u.Key] = p
-				order = append(order, p)
-				m.Rows = append(m.Rows, matrixRow{Name: u.Name, Short: u.Key.Short(), Seconds: u.Step.Seconds, Marks: make([]string, len(rows))})
-			}
-			m.Rows[p.row].Marks[k] = u.mark()
-		}
-	}
-	slices.SortStableFunc(order, func(a, b place) int { return a.seq - b.seq })
-	sorted := make([]matrixRow, len(order))
-	for i, p := range order {
-		sorted[i] = m.Rows[p.row]
-	}
-	m.Left = max(0, len(sorted)-matrixRows)
-	m.Rows = sorted[:len(sorted)-m.Left]
-	return m
-}
-
-// mark returns what became of the step in its run.
-func (u use) mark() string {
-	switch {
-	case u.Failed != "":
-		return "failed"
-	case u.Hit:
-		return "hit"
-	}
-	return "run"
-}
-
-// environments is what differs in the machines of the first runs.
-func environments(rows []boardRow) table {
-	rows = rows[:min(len(rows), matrixRuns)]
-	keys := map[string]map[string]bool{}
-	note := func(k, v string) {
-		if keys[k] == nil {
-			keys[k] = map[string]bool{}
-		}
-		keys[k][v] = true
-	}
-	value := func(r boardRow, k string) string {
-		if k == "git commit" {
-			return clip(r.GitCommit, 12)
-		}
-		return r.Env[k]
-	}
-	for _, r := range rows {
-		for k := range r.Env {
-			note(k, "")
-		}
-	}
-	note("git commit", "")
-	for k := range keys {
-		keys[k] = map[string]bool{}
-		for _, r := range rows {
-			note(k, value(r, k))
-		}
-	}
-	t := table{Columns: []string{""}, Num: make([]bool, len(rows)+1)}
-	for _, r := range rows {
-		t.Columns = append(t.Columns, r.ID)
-	}
-	var names []string
-	for k, v := range keys {
-		if len(v) > 1 {
-			names = append(names, k)
-		}
-	}
-	slices.Sort(names)
-	for _, k := range names {
-		row := []string{k}
-		for _, r := range rows {
-			row = append(row, value(r, k))
-		}
-		t.Rows = append(t.Rows, row)
-	}
-	return t
 }
 
 // codeDiff is how the notebook of some runs differs from that of the first.

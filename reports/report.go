@@ -51,6 +51,9 @@ func Write(w io.Writer, st *store.Store, runs []string, o Options) error {
 	return nil
 }
 
+// html is a part of a page that is already rendered.
+type html = template.HTML
+
 // page is what the skeleton of every page needs.
 type page struct {
 	Title string
@@ -95,7 +98,7 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 
 // detailBytes is how much a page may hold of samples, curves and code, so that
 // the whole stays below 2 MiB.
-const detailBytes = 1500 << 10
+const detailBytes = 1400 << 10
 
 // builder renders the parts of one page.
 type builder struct {

@@ -75,7 +75,8 @@ func (u use) facts() []fact {
 	}
 	var names []string
 	for k := range m {
-		if !toldElsewhere[k] || u.Step.Kind == "dataset" && k == "n" {
+		told := toldElsewhere[k] || k == "score" && u.Step.Kind == "scores"
+		if !told || u.Step.Kind == "dataset" && k == "n" {
 			names = append(names, k)
 		}
 	}
@@ -123,6 +124,14 @@ func scalar(key string, v any) (string, bool) {
 		return number(v), true
 	case map[string]any:
 		return tally(v)
+	case []any:
+		var words []string
+		for _, x := range v {
+			if w, ok := x.(string); ok {
+				words = append(words, w)
+			}
+		}
+		return clip(strings.Join(words, ", "), 80), len(words) > 0
 	}
 	return "", false
 }

@@ -132,7 +132,7 @@ func TestEventBytesAreTensorBoards(t *testing.T) {
 }
 
 func TestTensorBoardRoundTrip(t *testing.T) {
-	s := newShelf(t)
+	s := newFixture(t)
 	key := s.train("train", 0.4, true)
 	path, err := TensorBoard(t.TempDir()+"/deep/run", s.st, key)
 	if err != nil {

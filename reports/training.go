@@ -2,7 +2,6 @@ package reports
 
 import (
 	"fmt"
-	"html/template"
 	"math"
 
 	"starbook/runtime/cas"
@@ -177,7 +176,7 @@ func measured(st *store.Store, key cas.Digest, name string) (curve, error) {
 
 // noisy adds a series that jumps from point to point: behind, the raw line, or
 // the band from least to greatest value where points share a bucket; before it,
-// its running mean, as TensorBoard smooths. A NaN breaks both.
+// its running mean. A NaN breaks both.
 func (c *chart) noisy(st *store.Store, key cas.Digest, series, name string) error {
 	bs, err := st.Buckets(key, series, drawnPoints)
 	if err != nil || len(bs) == 0 {
@@ -210,21 +209,23 @@ func (c *chart) noisy(st *store.Store, key cas.Digest, series, name string) erro
 	return nil
 }
 
-// smooth returns the exponential running mean without the pull of its start
-// (debiased), over about a twentieth of the points.
+// smooth returns the running mean over about a twentieth of the points, as many
+// before as behind, so that the mean of a falling curve does not lag behind it.
 func smooth(ys []float64) []float64 {
-	w := 1 - 1/max(1, float64(len(ys))/20)
-	out, sum, norm := make([]float64, len(ys)), 0.0, 0.0
+	out := make([]float64, len(ys))
 	for i, y := range ys {
 		if !finite(y) {
 			out[i] = math.NaN()
 			continue
 		}
-		sum, norm = w*sum+(1-w)*y, w*norm+(1-w)
-		out[i] = sum / norm
+		sum, n := 0.0, 0.0
+		reach := min(len(ys)/40, i, len(ys)-1-i)
+		for k := i - reach; k <= i+reach; k++ {
+			if finite(ys[k]) {
+				sum, n = sum+ys[k], n+1
+			}
+		}
+		out[i] = sum / n
 	}
 	return out
 }
-
-// html is a part of a page that is already rendered.
-type html = template.HTML

@@ -10,6 +10,7 @@ import (
 // verdict is the answer to the question that a run asked: a sentence, what it
 // rests on, and what weakens it.
 type verdict struct {
+	Subject  string // who the sentence is about; its first word
 	Sentence string
 	Support  string
 	Warnings []string
@@ -20,12 +21,12 @@ const alpha = 0.05
 
 // compared says what a paired comparison showed.
 func compared(d event.CompareData) verdict {
-	b := fmt.Sprintf("%s passes %s (95%s%% interval %s, n%s%s)", d.B.Label, percent(share(d.B)), nb, interval(d.B), nb, count(int64(d.B.N)))
+	b := fmt.Sprintf("passes %s (95%s%% interval %s, n%s%s)", percent(share(d.B)), nb, interval(d.B), nb, count(int64(d.B.N)))
 	a := fmt.Sprintf("%s %s (%s", d.A.Label, percent(share(d.A)), interval(d.A))
 	if d.A.N != d.B.N {
 		a += ", n" + nb + count(int64(d.A.N))
 	}
-	v := verdict{Sentence: b + ", " + a + ").", Warnings: d.Warnings}
+	v := verdict{Subject: d.B.Label, Sentence: b + ", " + a + ").", Warnings: d.Warnings}
 	v.Support = fmt.Sprintf("On the same %s: %s (95%s%% interval %s to %s), %s fixed, %s broken; exact McNemar p%s%s.",
 		plural(int64(d.Items), "item"), points(d.Diff), nb, signed(d.DiffLow), signed(d.DiffHigh),
 		count(int64(d.Fixed)), count(int64(d.Broken)), nb, pvalue(d.P))
@@ -60,11 +61,19 @@ func signed(v float64) string {
 	return rate(v)
 }
 
-// verdict returns what the run showed: its last comparison, or else its last
-// evaluation, or else its training, or else that it ran.
+// verdict returns what the run showed: its last comparison, or else its best
+// trial if it is a sweep, or else its last evaluation, or else its training, or else that it ran.
 func (r *run) verdict() verdict {
 	if c := r.comparisons(); len(c) > 0 {
 		return compared(c[len(c)-1])
+	}
+	if t, of, ok := r.best(); ok {
+		low, high := wilson(t.score.Passed, t.score.N)
+		return verdict{
+			Subject:  t.Key.Short(),
+			Sentence: fmt.Sprintf("is the best of %d trials: it passes %s (95%s%% interval %s–%s, n%s%s).", of, percent(t.score.rate()), nb, rate(low), rate(high), nb, count(int64(t.score.N))),
+			Support:  "It was picked on these very items: expect a little less on new ones.",
+		}
 	}
 	if s := r.scores(); len(s) > 0 {
 		last := s[len(s)-1]
@@ -74,7 +83,8 @@ func (r *run) verdict() verdict {
 			name = "The model"
 		}
 		return verdict{
-			Sentence: fmt.Sprintf("%s passes %s (95%s%% interval %s–%s, n%s%s).", name, percent(last.rate()), nb, rate(low), rate(high), nb, count(int64(last.N))),
+			Subject:  name,
+			Sentence: fmt.Sprintf("passes %s (95%s%% interval %s–%s, n%s%s).", percent(last.rate()), nb, rate(low), rate(high), nb, count(int64(last.N))),
 			Support:  "Nothing was compared: report.compare(before, after) would say whether this is better.",
 		}
 	}
@@ -87,12 +97,14 @@ func (r *run) verdict() verdict {
 	return verdict{Sentence: fmt.Sprintf("%s, %d of them found done.", plural(int64(c.Steps), "step"), c.Hits)}
 }
 
-// score returns the pass rate that stands for the run: side B of its last
-// comparison, or its last evaluation.
+// score returns the pass rate that stands for the run, as verdict has it.
 func (r *run) score() (passed, n int, ok bool) {
 	if c := r.comparisons(); len(c) > 0 && c[len(c)-1].B.N > 0 {
 		b := c[len(c)-1].B
 		return b.Passed, b.N, true
+	}
+	if t, _, ok := r.best(); ok {
+		return t.score.Passed, t.score.N, true
 	}
 	if s := r.scores(); len(s) > 0 {
 		return s[len(s)-1].Passed, s[len(s)-1].N, true
@@ -116,7 +128,9 @@ func (r *run) tiles() []tile {
 	c := r.costs()
 	out = append(out,
 		tile{"paid", dollars(c.USD), "in this run"},
-		tile{"computed", seconds(c.Seconds), plural(int64(c.Steps-c.Hits), "step") + " run"},
-		tile{"saved", seconds(c.SavedSeconds), dollars(c.SavedUSD) + " by " + plural(int64(c.Hits), "hit")})
+		tile{"computed", seconds(c.Seconds), plural(int64(c.Steps-c.Hits), "step") + " run"})
+	if c.Hits > 0 {
+		out = append(out, tile{"saved", seconds(c.SavedSeconds), dollars(c.SavedUSD) + " by " + plural(int64(c.Hits), "hit")})
+	}
 	return out
 }

@@ -67,6 +67,9 @@ func (r *Run) do(ctx context.Context, c *call, key cas.Digest, spec Spec, work W
 			return art, err
 		}
 	}
+	if err := r.clear(key); err != nil {
+		return Artifact{}, r.fail(c, key, spec, 0, err)
+	}
 	release, err := r.Pool.Acquire(ctx, spec.Needs)
 	if err != nil {
 		return Artifact{}, r.fail(c, key, spec, 0, err)
@@ -91,6 +94,18 @@ func (r *Run) hit(c *call, key cas.Digest, spec Spec) (Artifact, bool, error) {
 		return Artifact{}, false, err
 	}
 	return Artifact{Kind: st.Kind, Digest: st.Output, Refs: st.Refs, Summary: st.Summary, Step: key}, true, nil
+}
+
+// clear forgets a finished step that is to be done again. What an unfinished
+// one left stays: its work goes on from there.
+func (r *Run) clear(key cas.Digest) error {
+	switch _, err := r.Store.Step(key); {
+	case errors.Is(err, store.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	}
+	return r.Store.ForgetStep(key)
 }
 
 // whole says whether no blob of the step has been collected.

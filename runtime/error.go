@@ -15,6 +15,18 @@ var (
 	ErrUsage = errors.New("usage")
 )
 
+// usageError is an ErrUsage with its own words.
+type usageError struct{ error }
+
+// Is implements the protocol of errors.Is.
+func (usageError) Is(target error) bool { return target == ErrUsage }
+
+// Unwrap returns the cause.
+func (e usageError) Unwrap() error { return e.error }
+
+// Usage returns err as one that wraps ErrUsage.
+func Usage(err error) error { return usageError{err} }
+
 // ExitCode returns the exit status of the process for what Exec returned: 0
 // ok, 1 failed, 2 usage, 3 interrupted, 4 a bar was not met.
 func ExitCode(err error) int {

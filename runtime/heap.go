@@ -7,9 +7,9 @@ import (
 )
 
 // watchHeap calls cancel once the heap has grown by more than limit bytes
-// since the script was last idle in a step. It is a best effort: it looks ten
-// times a second, and garbage counts until it is collected. The caller calls
-// stop, which waits for the watcher.
+// since it was smallest, or since a step last worked. It is a best effort: it
+// looks ten times a second, and garbage counts until it is collected. The
+// caller calls stop, which waits for the watcher.
 func watchHeap(limit uint64, scripting func() bool, cancel func(reason string)) (stop func()) {
 	quit, gone := make(chan struct{}), make(chan struct{})
 	go func() {

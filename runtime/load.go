@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"go.starlark.net/resolve"
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
@@ -117,35 +116,4 @@ func (l *loader) read(name string) ([]byte, error) {
 	l.run.sources[filepath.Join(l.dir, name)] = src
 	l.run.libs = append(l.run.libs, cas.Entry{Name: name, Digest: g, Size: int64(len(src))})
 	return src, nil
-}
-
-// syntaxPosition finds the place in an error of the parser or the resolver.
-func syntaxPosition(err error) (syntax.Position, bool) {
-	var parse syntax.Error
-	var names resolve.ErrorList
-	switch {
-	case errors.As(err, &parse):
-		return parse.Pos, true
-	case errors.As(err, &names) && len(names) > 0:
-		return names[0].Pos, true
-	}
-	return syntax.Position{}, false
-}
-
-// syntaxMessage returns such an error without its place, and a hint for the
-// one rule of the dialect that surprises.
-func syntaxMessage(err error) (string, bool) {
-	var parse syntax.Error
-	var names resolve.ErrorList
-	switch {
-	case errors.As(err, &parse):
-		return parse.Msg, true
-	case errors.As(err, &names) && len(names) > 0:
-		msg := names[0].Msg
-		if strings.HasPrefix(msg, "cannot reassign") {
-			msg += " (in a notebook a name means one thing: choose another name, or write x = a if c else b)"
-		}
-		return msg, true
-	}
-	return "", false
 }

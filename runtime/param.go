@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -56,12 +57,12 @@ func (r *Run) paramsKnown() error {
 		}
 		msg := fmt.Sprintf("param: -p %s: the notebook has no such param", name)
 		if n := Nearest(name, known); n != "" {
-			msg += fmt.Sprintf(": did you mean %s?", n)
+			msg += fmt.Sprintf(", did you mean %s?", n)
 		}
 		if len(known) > 0 {
 			msg += fmt.Sprintf(" It has %s.", strings.Join(known, ", "))
 		}
-		return fmt.Errorf("%w: %s (params are declared before the first step)", ErrUsage, msg)
+		return Usage(errors.New(msg + " (Params are declared before the first step.)"))
 	}
 	r.params.checked = true
 	return nil

@@ -3,6 +3,7 @@ package runtime
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -96,7 +97,21 @@ func (g git) run(ctx context.Context, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "git", args...)
 	cmd.Env = append(os.Environ(), "GIT_OPTIONAL_LOCKS=0", "GIT_TERMINAL_PROMPT=0")
 	cmd.WaitDelay = time.Second
-	return cmd.Output()
+	var out capped
+	cmd.Stdout = &out
+	err := cmd.Run()
+	return out.Bytes(), err
+}
+
+// capped is a buffer that refuses to hold more than maxDiff bytes.
+type capped struct{ bytes.Buffer }
+
+// Write implements io.Writer.
+func (c *capped) Write(b []byte) (int, error) {
+	if c.Len()+len(b) > maxDiff {
+		return 0, errors.New("too much output")
+	}
+	return c.Buffer.Write(b)
 }
 
 // untracked returns small source files that git does not know, as a diff.

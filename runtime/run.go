@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -81,6 +80,8 @@ func (r *Run) Exec(ctx context.Context, predeclared starlark.StringDict) error {
 	if err := r.begin(ctx); err != nil {
 		return err
 	}
+	ctx, stop := r.whileStored(ctx)
+	defer stop()
 	err := r.script(ctx, predeclared)
 	if err == nil {
 		err = r.paramsKnown()
@@ -88,7 +89,10 @@ func (r *Run) Exec(ctx context.Context, predeclared starlark.StringDict) error {
 	if err == nil && r.bars.failed > 0 {
 		err = fmt.Errorf("%w (%d of %d)", ErrBar, r.bars.failed, r.bars.all)
 	}
-	return errors.Join(err, r.end(err))
+	if end := r.end(err); end != nil {
+		return errors.Join(err, end)
+	}
+	return err
 }
 
 func (r *Run) begin(ctx context.Context) error {
@@ -114,6 +118,21 @@ func (r *Run) begin(ctx context.Context) error {
 	}
 	r.emit(event.Event{Kind: event.RunStart, Text: r.Notebook.Path})
 	return nil
+}
+
+// whileStored returns a context that ends when the store can no longer
+// remember what happens, as on a full disk: to go on would be for nothing.
+func (r *Run) whileStored(ctx context.Context) (_ context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		select {
+		case <-r.Store.Failed():
+			cancel(r.Store.Err())
+		case <-ctx.Done():
+		}
+	})
+	return ctx, func() { cancel(nil); wg.Wait() }
 }
 
 // end closes the record. It works even if the context is gone.
@@ -203,72 +222,6 @@ func (r *Run) Syntax(file string) *syntax.File {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.files[file]
-}
-
-// scriptError says where err came from. A cancelled script was interrupted.
-func (r *Run) scriptError(ctx context.Context, err error) error {
-	if err == nil {
-		return nil
-	}
-	e := &ScriptError{Cause: err, Frames: frames(err)}
-	var eval *starlark.EvalError
-	if errors.As(err, &eval) {
-		e.Cause = cause(eval)
-	} else if msg, ok := syntaxMessage(err); ok {
-		e.Cause = errors.New(msg)
-	}
-	if ctx.Err() != nil {
-		e.Cause = ErrInterrupted
-	}
-	if len(e.Frames) == 0 {
-		return e.Cause
-	}
-	last := e.Frames[len(e.Frames)-1]
-	e.File, e.Line, e.Col = last.File, last.Line, last.Col
-	if lines := strings.Split(string(r.sources[e.File]), "\n"); e.Line >= 1 && e.Line <= len(lines) {
-		e.Source = strings.TrimSuffix(lines[e.Line-1], "\r")
-	}
-	for _, f := range e.Frames {
-		if f.File == r.Notebook.Path {
-			e.Cell = r.Notebook.Cell(f.Line)
-			break
-		}
-	}
-	if e.Cell > 0 {
-		e.Title = r.Notebook.Cells[e.Cell-1].Title
-	}
-	return e
-}
-
-// cause is what a built-in returned, or what the interpreter said.
-func cause(e *starlark.EvalError) error {
-	if msg, ok := strings.CutPrefix(e.Msg, "Starlark computation cancelled: "); ok {
-		return errors.New(msg)
-	}
-	if err := e.Unwrap(); err != nil {
-		return err
-	}
-	return e
-}
-
-// frames returns the places in script files on the way to err, outermost
-// first, through every thread that was involved.
-func frames(err error) []Frame {
-	var out []Frame
-	add := func(name string, pos syntax.Position) {
-		if pos.Line > 0 {
-			out = append(out, Frame{Name: name, File: pos.Filename(), Line: int(pos.Line), Col: int(pos.Col)})
-		}
-	}
-	for e := (*starlark.EvalError)(nil); errors.As(err, &e); err = e.Unwrap() {
-		for _, f := range e.CallStack {
-			add(f.Name, f.Pos)
-		}
-	}
-	if pos, ok := syntaxPosition(err); ok {
-		add("<toplevel>", pos)
-	}
-	return out
 }
 
 func orDefault(v, def uint64) uint64 {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"starbook/runtime/cas"
 	"starbook/runtime/event"
@@ -107,6 +108,14 @@ func (s *Step) PutTree(t cas.Tree) (cas.Digest, error) {
 // Metric adds the point (x, v) to the series called name.
 func (s *Step) Metric(name string, x int64, v float64) {
 	s.emit(event.Event{Kind: event.Metric, Name: name, X: x, Value: v})
+}
+
+// Show tells whoever is watching a number that is not kept, because it is no
+// function of the step's Spec: a speed.
+func (s *Step) Show(name string, x int64, v float64) {
+	if s.run.Sink != nil {
+		s.run.Sink.Emit(event.Event{Run: s.run.ID, Step: s.key.String(), Time: time.Now(), Kind: event.Metric, Name: name, X: x, Value: v})
+	}
 }
 
 // DropPoints removes the points with X >= from, before work goes on from a checkpoint.

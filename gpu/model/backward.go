@@ -10,7 +10,7 @@ func (p *Pass) backward(ids []int32, s gpu.Seqs) {
 		return
 	}
 	d.Zero(p.dx)
-	d.RMSNormBack(p.dx, p.gradient(p.m.norm), p.dnorm, p.last, p.m.norm.w, p.inv, c.Hidden)
+	p.normBack(p.m.norm, p.last, p.inv)
 	for l := len(p.layers) - 1; l >= p.lowest; l-- {
 		p.feedForwardBack(l)
 		p.attentionBack(l, s)
@@ -34,7 +34,7 @@ func (p *Pass) feedForwardBack(l int) {
 		d.RMSNorm(p.norm, a.inv2, a.mid, gpu.Buf{}, w.norm2.w, c.Hidden, float32(c.NormEps))
 	}
 	p.back(gateUp, p.n, p.norm, p.dnorm, 0, a.gate, a.up)
-	d.RMSNormBack(p.dx, p.gradient(w.norm2), p.dnorm, a.mid, w.norm2.w, a.inv2, c.Hidden)
+	p.normBack(w.norm2, a.mid, a.inv2)
 }
 
 // attentionBack turns dx from the gradient of mid into that of x, which
@@ -54,7 +54,20 @@ func (p *Pass) attentionBack(l int, s gpu.Seqs) {
 		return
 	}
 	p.back(qkv, p.n, p.norm, p.dnorm, 0, p.dq, p.dk, p.dv)
-	d.RMSNormBack(p.dx, p.gradient(w.norm1), p.dnorm, a.x, w.norm1.w, a.inv1, c.Hidden)
+	p.normBack(w.norm1, a.x, a.inv1)
+}
+
+// normBack adds to dx what flows through a norm of x from dnorm.
+func (p *Pass) normBack(w *weight, x, inv gpu.Buf) {
+	d, dim := p.m.dev, p.m.Config.Hidden
+	if !p.full {
+		d.RMSNormBack(p.dx, gpu.Buf{}, p.dnorm, x, w.w, inv, dim)
+		return
+	}
+	g := &p.whole
+	for i := range g.salts {
+		d.RMSNormBack(g.rows(p.dx, i, dim).Buf, w.dw, g.rows(p.dnorm, i, dim).Buf, g.rows(x, i, dim).Buf, w.w, g.rows(inv, i, 1).Buf, dim)
+	}
 }
 
 // reads reports whether a fan's input must be there for its backward pass.

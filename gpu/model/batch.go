@@ -8,11 +8,16 @@ type Batch struct {
 	IDs     []int32 // (N)
 	Starts  []int32 // first row of each sequence, then N
 	Targets []int32 // (N) the token to be predicted after each row; negative: none
+
+	// First is the place of the first sequence among those whose gradients are
+	// summed. Dropout in a sequence depends on its place alone, so that cutting
+	// a sum into batches makes no difference.
+	First int
 }
 
 // Reset empties b and keeps its memory.
 func (b *Batch) Reset() {
-	b.IDs, b.Targets = b.IDs[:0], b.Targets[:0]
+	b.IDs, b.Targets, b.First = b.IDs[:0], b.Targets[:0], 0
 	b.Starts = append(b.Starts[:0], 0)
 }
 

@@ -6,14 +6,36 @@ import "starbook/gpu"
 // yᵢ = x·Wᵢᵀ + scale·drop(x)·Aᵢᵀ·Bᵢᵀ.
 type fan struct {
 	ws  []*weight
-	br  *branch // nil: no adapter
-	t   gpu.Buf // (n, ranks) drop(x)·Aᵀ, kept for the backward pass
-	key uint64  // of the first projection's dropout
+	br  *branch   // nil: no adapter
+	t   gpu.Buf   // (n, ranks) drop(x)·Aᵀ, kept for the backward pass
+	seg *segments // of the n rows
+	key uint64    // of the first projection's dropout
+}
+
+// segments are runs of rows of one sequence each. Sums over rows, which is
+// what gradients of weights are, are made segment by segment. They are thus
+// the same to the last bit however the sequences are cut into batches.
+type segments struct {
+	starts []int32  // first row of each, then behind the last
+	salts  []uint64 // of dropout in each
+}
+
+func (g *segments) reset() { g.starts, g.salts = append(g.starts[:0], 0), g.salts[:0] }
+
+// add appends a segment that ends before row end.
+func (g *segments) add(end int, salt uint64) {
+	g.starts, g.salts = append(g.starts, int32(end)), append(g.salts, salt)
+}
+
+// rows views rows of a segment of b, which has cols columns.
+func (g *segments) rows(b gpu.Buf, i, cols int) gpu.Mat {
+	from, to := int(g.starts[i]), int(g.starts[i+1])
+	return gpu.M(b.Slice(from*cols, to*cols), to-from, cols)
 }
 
 // at returns the fan of layer l at site s.
 func (p *Pass) at(l, s int) fan {
-	f := fan{ws: p.m.layers[l].proj[siteProjs[s]:siteProjs[s+1]], t: p.layers[l].t[s]}
+	f := fan{ws: p.m.layers[l].proj[siteProjs[s]:siteProjs[s+1]], t: p.layers[l].t[s], seg: &p.whole}
 	if p.a != nil && p.a.sites[l][s].ranks > 0 {
 		f.br, f.key = &p.a.sites[l][s], mix(p.key, uint64(l*projections+siteProjs[s]))
 	}
@@ -21,11 +43,11 @@ func (p *Pass) at(l, s int) fan {
 }
 
 // atHead returns the fan of the output layer for n rows.
-func (p *Pass) atHead(n, first int) fan {
-	f := fan{ws: []*weight{p.m.head}}
+func (p *Pass) atHead(n int) fan {
+	f := fan{ws: p.m.heads[:], seg: &p.inChunk}
 	if p.a != nil && p.a.head.ranks > 0 {
 		f.br, f.t = &p.a.head, p.thead.Slice(0, n*p.a.head.ranks)
-		f.key = mix(mix(p.key, uint64(len(p.layers)*projections)), uint64(first))
+		f.key = mix(p.key, uint64(len(p.layers)*projections))
 	}
 	return f
 }
@@ -57,10 +79,10 @@ func (p *Pass) project(f fan, n int, x gpu.Buf, ys ...gpu.Buf) {
 		}
 		if p.drop > 0 {
 			a, _ := p.one(f, i)
-			d.MatMul(p.columns(f.t, f, n, i), gpu.M(p.dropped(f, i, n, x), n, in), a.Transposed(), 1, 0)
+			d.MatMul(p.part(gpu.M(f.t, n, f.br.ranks), f, i), gpu.M(p.dropped(f, i, n, x), n, in), a.Transposed(), 1, 0)
 		}
 		b := gpu.M(f.br.b[i], w.out, p.a.LoRA.Rank)
-		d.MatMul(gpu.M(ys[i], n, w.out), p.columns(f.t, f, n, i), b.Transposed(), p.a.scale, 1)
+		d.MatMul(gpu.M(ys[i], n, w.out), p.part(gpu.M(f.t, n, f.br.ranks), f, i), b.Transposed(), p.a.scale, 1)
 	}
 }
 
@@ -69,12 +91,14 @@ func (p *Pass) project(f fan, n int, x gpu.Buf, ys ...gpu.Buf) {
 func (p *Pass) back(f fan, n int, x, dx gpu.Buf, beta float32, dys ...gpu.Buf) {
 	d := p.m.dev
 	for i, w := range f.ws {
-		dy := gpu.M(dys[i], n, w.out)
 		if p.full {
-			d.MatMul(gpu.M(w.dw, w.out, w.in), dy.Transposed(), gpu.M(x, n, w.in), 1, 1)
+			for g := range f.seg.salts {
+				dy := f.seg.rows(dys[i], g, w.out)
+				d.MatMul(gpu.M(w.dw, w.out, w.in), dy.Transposed(), f.seg.rows(x, g, w.in), 1, 1)
+			}
 		}
 		if dx.Len > 0 {
-			d.MatMul(gpu.M(dx, n, w.in), dy, gpu.M(w.w, w.out, w.in), 1, beta)
+			d.MatMul(gpu.M(dx, n, w.in), gpu.M(dys[i], n, w.out), gpu.M(w.w, w.out, w.in), 1, beta)
 			beta = 1
 		}
 	}
@@ -84,40 +108,54 @@ func (p *Pass) back(f fan, n int, x, dx gpu.Buf, beta float32, dys ...gpu.Buf) {
 }
 
 func (p *Pass) backAdapter(f fan, n int, x, dx gpu.Buf, dys []gpu.Buf) {
-	d, in, rank := p.m.dev, f.ws[0].in, p.a.LoRA.Rank
-	dt := p.dt.Slice(0, n*f.br.ranks)
+	d, in, rank, ranks := p.m.dev, f.ws[0].in, p.a.LoRA.Rank, f.br.ranks
+	dt := p.dt.Slice(0, n*ranks)
 	for i, w := range f.ws {
 		if f.br.b[i].Len == 0 {
 			continue
 		}
-		dy, dti := gpu.M(dys[i], n, w.out), p.columns(dt, f, n, i)
-		d.MatMul(gpu.M(f.br.db[i], w.out, rank), dy.Transposed(), p.columns(f.t, f, n, i), p.a.scale, 1)
-		d.MatMul(dti, dy, gpu.M(f.br.b[i], w.out, rank), p.a.scale, 0)
+		for g := range f.seg.salts {
+			dy, t := f.seg.rows(dys[i], g, w.out), p.part(f.seg.rows(f.t, g, ranks), f, i)
+			d.MatMul(gpu.M(f.br.db[i], w.out, rank), dy.Transposed(), t, p.a.scale, 1)
+		}
+		dti := p.part(gpu.M(dt, n, ranks), f, i)
+		d.MatMul(dti, gpu.M(dys[i], n, w.out), gpu.M(f.br.b[i], w.out, rank), p.a.scale, 0)
 		if p.drop > 0 {
-			a, da := p.one(f, i)
-			d.MatMul(da, dti.Transposed(), gpu.M(p.dropped(f, i, n, x), n, in), 1, 1)
-			if dx.Len > 0 {
-				dxd := p.xdrop.Slice(0, n*in)
-				d.MatMul(gpu.M(dxd, n, in), dti, a, 1, 0)
-				d.Axpy(dx, p.dropped(f, i, n, dxd), 1)
-			}
+			p.backDropped(f, i, n, x, dx, dt)
 		}
 	}
 	if p.drop > 0 {
 		return
 	}
-	all := gpu.M(dt, n, f.br.ranks)
-	d.MatMul(gpu.M(f.br.da, f.br.ranks, in), all.Transposed(), gpu.M(x, n, in), 1, 1)
+	for g := range f.seg.salts {
+		d.MatMul(gpu.M(f.br.da, ranks, in), f.seg.rows(dt, g, ranks).Transposed(), f.seg.rows(x, g, in), 1, 1)
+	}
 	if dx.Len > 0 {
-		d.MatMul(gpu.M(dx, n, in), all, gpu.M(f.br.a, f.br.ranks, in), 1, 1)
+		d.MatMul(gpu.M(dx, n, in), gpu.M(dt, n, ranks), gpu.M(f.br.a, ranks, in), 1, 1)
 	}
 }
 
-// columns returns projection i's part of t (n, ranks), which is (n, R).
-func (p *Pass) columns(t gpu.Buf, f fan, n, i int) gpu.Mat {
+// backDropped is the way back through projection i's A and the dropout before it.
+func (p *Pass) backDropped(f fan, i, n int, x, dx, dt gpu.Buf) {
+	d, in := p.m.dev, f.ws[0].in
+	a, da := p.one(f, i)
+	dropped := p.dropped(f, i, n, x)
+	for g := range f.seg.salts {
+		dti := p.part(f.seg.rows(dt, g, f.br.ranks), f, i)
+		d.MatMul(da, dti.Transposed(), f.seg.rows(dropped, g, in), 1, 1)
+	}
+	if dx.Len > 0 {
+		dxd := p.xdrop.Slice(0, n*in)
+		d.MatMul(gpu.M(dxd, n, in), p.part(gpu.M(dt, n, f.br.ranks), f, i), a, 1, 0)
+		d.Axpy(dx, p.dropped(f, i, n, dxd), 1)
+	}
+}
+
+// part returns projection i's columns of t (rows, ranks), which are (rows, R).
+func (p *Pass) part(t gpu.Mat, f fan, i int) gpu.Mat {
 	from, rank := f.br.column[i], p.a.LoRA.Rank
-	to := (n-1)*f.br.ranks + from + rank
-	return gpu.Mat{Buf: t.Slice(from, to), Rows: n, Cols: rank, Stride: f.br.ranks}
+	to := (t.Rows-1)*t.Stride + from + rank
+	return gpu.Mat{Buf: t.Buf.Slice(from, to), Rows: t.Rows, Cols: rank, Stride: t.Stride}
 }
 
 // one returns projection i's own A (R, in) and its gradient.
@@ -129,9 +167,13 @@ func (p *Pass) one(f fan, i int) (a, da gpu.Mat) {
 }
 
 // dropped returns x (n, in) as projection i's A sees it. Of a gradient it is
-// the way back.
+// the way back. x may be what it returned.
 func (p *Pass) dropped(f fan, i, n int, x gpu.Buf) gpu.Buf {
-	out := p.xdrop.Slice(0, n*f.ws[0].in)
-	p.m.dev.Dropout(out, x, p.drop, f.key+uint64(i))
+	in := f.ws[0].in
+	out := p.xdrop.Slice(0, n*in)
+	for g, salt := range f.seg.salts {
+		from, to := int(f.seg.starts[g])*in, int(f.seg.starts[g+1])*in
+		p.m.dev.Dropout(out.Slice(from, to), x.Slice(from, to), p.drop, mix(f.key+uint64(i), salt))
+	}
 	return out
 }

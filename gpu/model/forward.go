@@ -8,7 +8,9 @@ func (p *Pass) begin(b *Batch) error {
 		return err
 	}
 	p.pos = p.pos[:0]
+	p.whole.reset()
 	for s := range b.Sequences() {
+		p.whole.add(int(b.Starts[s+1]), uint64(b.First+s))
 		for i := range b.Starts[s+1] - b.Starts[s] {
 			p.pos = append(p.pos, i)
 		}

@@ -189,8 +189,10 @@ func compareGradients(t *testing.T, p *Pass, b *Batch) {
 
 // TestPackingIsSeparation says that sequences packed together have the losses,
 // bit for bit, and the summed gradients that they have one by one.
-func TestPackingIsSeparation(t *testing.T) {
-	m := lively(t, ref.New(), tiny(false))
+func TestPackingIsSeparation(t *testing.T) { onDevices(t, packingIsSeparation) }
+
+func packingIsSeparation(t *testing.T, dev gpu.Device) {
+	m := lively(t, dev, tiny(false))
 	a := livelyAdapter(t, m, LoRA{Rank: 3, Alpha: 5, Targets: everything})
 	p := newPass(t, m, a, true)
 	ids, targets := sequences(m.Config.Vocab)
@@ -218,6 +220,31 @@ func TestPackingIsSeparation(t *testing.T) {
 	}
 }
 
+// TestLogitsComeInChunks: how many rows of logits there are at a time changes
+// no loss, and gradients by the order of sums alone.
+func TestLogitsComeInChunks(t *testing.T) {
+	m := lively(t, ref.New(), tiny(false))
+	a := livelyAdapter(t, m, LoRA{Rank: 3, Alpha: 5, Targets: everything})
+	p := newPass(t, m, a, true)
+	nll, err := p.Gradient(packed(m.Config), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	losses, whole := fmt.Sprint(nll), gradients(p)
+	for _, p.c = range []int{1, 2, 3, 4, 7} {
+		m.dev.Zero(a.Params.G)
+		if nll, err = p.Gradient(packed(m.Config), 1); err != nil {
+			t.Fatal(err)
+		}
+		if fmt.Sprint(nll) != losses {
+			t.Errorf("%d rows at a time: losses %v, whole %v", p.c, nll, losses)
+		}
+		if e := relative(gradients(p), whole); e > 1e-6 {
+			t.Errorf("%d rows at a time: gradients differ by %.2e of their norm", p.c, e)
+		}
+	}
+}
+
 func gradients(p *Pass) []float32 {
 	g := make([]float32, p.Params().Len())
 	p.m.dev.Download(g, p.Params().G)
@@ -236,8 +263,10 @@ func relative(got, want []float32) float64 {
 }
 
 // TestFreshAdapterChangesNothing says that B = 0 gives the base's losses, bit for bit.
-func TestFreshAdapterChangesNothing(t *testing.T) {
-	m := lively(t, ref.New(), tiny(false))
+func TestFreshAdapterChangesNothing(t *testing.T) { onDevices(t, freshAdapterChangesNothing) }
+
+func freshAdapterChangesNothing(t *testing.T, dev gpu.Device) {
+	m := lively(t, dev, tiny(false))
 	a, err := NewAdapter(m, LoRA{Rank: 4, Alpha: 8, Targets: everything, Dropout: 0.1})
 	if err != nil {
 		t.Fatal(err)

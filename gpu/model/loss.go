@@ -1,10 +1,6 @@
 package model
 
-import (
-	"fmt"
-
-	"starbook/gpu"
-)
+import "fmt"
 
 // Loss returns for each row of b the negative log-probability of its target,
 // in nats, 0 where there is none. The slice is valid until the next call.
@@ -14,7 +10,8 @@ func (p *Pass) Loss(b *Batch) ([]float32, error) {
 	}
 	p.drop = 0
 	p.forward(b.IDs, p.m.Config.seqs(b.Starts))
-	p.cost(b, false)
+	p.pick(b)
+	p.cost(false)
 	return p.collect()
 }
 
@@ -32,41 +29,72 @@ func (p *Pass) Gradient(b *Batch, key uint64) ([]float32, error) {
 	}
 	s := p.m.Config.seqs(b.Starts)
 	p.forward(b.IDs, s)
-	p.cost(b, true)
+	p.pick(b)
+	p.cost(true)
 	p.backward(b.IDs, s)
 	p.drop = 0
 	return p.collect()
 }
 
-// cost computes logits and losses of the rows that have a target, C rows at a
-// time; if train, also the gradient of p.norm, in p.dnorm.
-func (p *Pass) cost(b *Batch, train bool) {
+// pick lists the rows that have a target, in segments of C rows at most.
+func (p *Pass) pick(b *Batch) {
 	p.picked, p.targets = p.picked[:0], p.targets[:0]
-	for i, t := range b.Targets {
-		if t >= 0 {
-			p.picked, p.targets = append(p.picked, int32(i)), append(p.targets, t)
+	p.parts.reset()
+	for s := range b.Sequences() {
+		cut, from := uint64(0), len(p.picked)
+		end := func() {
+			if len(p.picked) > from {
+				p.parts.add(len(p.picked), mix(uint64(b.First+s), cut))
+				cut, from = cut+1, len(p.picked)
+			}
 		}
+		for i := b.Starts[s]; i < b.Starts[s+1]; i++ {
+			if b.Targets[i] < 0 {
+				continue
+			}
+			p.picked, p.targets = append(p.picked, i), append(p.targets, b.Targets[i])
+			if len(p.picked)-from == p.c {
+				end()
+			}
+		}
+		end()
 	}
-	d, c := p.m.dev, p.m.Config
-	scale := float32(0)
+}
+
+// cost computes logits and losses of the picked rows, as many whole segments
+// at a time as C rows hold; if train, also the gradient of p.norm, in p.dnorm.
+func (p *Pass) cost(train bool) {
 	if train {
-		scale = 1
-		d.Zero(p.dnorm)
+		p.m.dev.Zero(p.dnorm)
 	}
-	for from := 0; from < len(p.picked); from += p.chunkRows() {
-		to := min(from+p.chunkRows(), len(p.picked))
-		n := to - from
-		x, logits := p.chunk.Slice(0, n*c.Hidden), p.logits.Slice(0, n*c.Vocab)
-		f := p.atHead(n, from)
-		d.Embed(x, p.norm, p.picked[from:to], c.Hidden) // gathers the rows
-		p.project(f, n, x, logits)
-		d.CrossEntropy(p.losses.Slice(from, to), logits, p.targets[from:to], c.Vocab, scale)
-		if train {
-			dx := p.dchunk.Slice(0, n*c.Hidden)
-			p.back(f, n, x, dx, 0, logits)
-			d.EmbedBack(p.dnorm, dx, p.picked[from:to], c.Hidden) // scatters them
+	for i := 0; i < len(p.parts.salts); {
+		from := int(p.parts.starts[i])
+		to := from
+		p.inChunk.reset()
+		for ; i < len(p.parts.salts) && int(p.parts.starts[i+1])-from <= p.c; i++ {
+			to = int(p.parts.starts[i+1])
+			p.inChunk.add(to-from, p.parts.salts[i])
 		}
+		p.costOf(from, to, train)
 	}
+}
+
+// costOf computes one chunk of the picked rows.
+func (p *Pass) costOf(from, to int, train bool) {
+	d, c, n := p.m.dev, p.m.Config, to-from
+	x, logits := p.chunk.Slice(0, n*c.Hidden), p.logits.Slice(0, n*c.Vocab)
+	f := p.atHead(n)
+	d.Embed(x, p.norm, p.picked[from:to], c.Hidden) // gathers the rows
+	p.project(f, n, x, logits)
+	losses, targets := p.losses.Slice(from, to), p.targets[from:to]
+	if !train {
+		d.CrossEntropy(losses, logits, targets, c.Vocab, 0)
+		return
+	}
+	d.CrossEntropy(losses, logits, targets, c.Vocab, 1)
+	dx := p.dchunk.Slice(0, n*c.Hidden)
+	p.back(f, n, x, dx, 0, logits)
+	d.EmbedBack(p.dnorm, dx, p.picked[from:to], c.Hidden) // scatters them
 }
 
 // collect waits for the losses and puts them in their rows.
@@ -83,12 +111,4 @@ func (p *Pass) collect() ([]float32, error) {
 		nll[row] = got[i]
 	}
 	return nll, nil
-}
-
-// gradient returns the gradient of w, none unless every weight is trained.
-func (p *Pass) gradient(w *weight) gpu.Buf {
-	if p.full {
-		return w.dw
-	}
-	return gpu.Buf{}
 }

@@ -17,9 +17,9 @@ type Transformer struct {
 	weights []*weight // in the order of torch's named_parameters
 	embed   *weight   // (V, D)
 	layers  []layer
-	norm    *weight // (D)
-	head    *weight // (V, D); the same as embed if tied
-	params  *Params // nil while frozen
+	norm    *weight    // (D)
+	heads   [1]*weight // (V, D); the same as embed if tied
+	params  *Params    // nil while frozen
 
 	files     *safetensors.Set // what frozen weights are mapped from, or nil
 	cos, sin  gpu.Buf          // (positions, E/2)
@@ -113,9 +113,9 @@ func lay(dev gpu.Device, cfg Config) *Transformer {
 		m.layers[l].norm2 = vector(layerName(l, "post_attention_layernorm.weight"))
 	}
 	m.norm = vector("model.norm.weight")
-	m.head = m.embed
+	m.heads[0] = m.embed
 	if !cfg.Tied {
-		m.head = matrix("lm_head.weight", cfg.Vocab, cfg.Hidden)
+		m.heads[0] = matrix("lm_head.weight", cfg.Vocab, cfg.Hidden)
 	}
 	return m
 }
@@ -165,14 +165,17 @@ func (m *Transformer) Unfreeze() (*Params, error) {
 		return m.params, nil
 	}
 	p := newParams(m.dev, m.weights)
+	place := func(i int) (from, to int) { return p.Tensors[i].From, p.Tensors[i].From + p.Tensors[i].Len() }
 	for i, w := range p.order {
-		from, to := p.Tensors[i].From, p.Tensors[i].From+w.len()
-		m.dev.Copy(p.W.Slice(from, to), w.w)
-		if err := m.dev.Sync(); err != nil {
-			return nil, fmt.Errorf("model: unfreeze %s: %w", w.name, err)
-		}
+		m.dev.Copy(p.W.Slice(place(i)), w.w)
+	}
+	if err := m.dev.Sync(); err != nil { // the frozen weights are still in place
+		p.free()
+		return nil, fmt.Errorf("model: unfreeze %d weights: %w", p.Len(), err)
+	}
+	for i, w := range p.order {
 		m.dev.Free(w.w)
-		w.w, w.dw = p.W.Slice(from, to), p.G.Slice(from, to)
+		w.w, w.dw = p.W.Slice(place(i)), p.G.Slice(place(i))
 	}
 	m.params = p
 	return p, m.closeFiles()

@@ -20,11 +20,15 @@ type Pass struct {
 	full   bool // every weight gets a gradient, not only the adapter
 	lowest int  // the lowest layer that is trained
 	rows   int  // the most rows of a batch
+	c      int  // C: logits are never whole, but 64 MiB at a time
 
-	n       int     // rows of the present batch
-	pos     []int32 // (N) position in its own sequence
-	picked  []int32 // rows with a target
-	targets []int32 // of the picked rows
+	n       int      // rows of the present batch
+	pos     []int32  // (N) position in its own sequence
+	whole   segments // its sequences
+	picked  []int32  // rows with a target
+	targets []int32  // of the picked rows
+	parts   segments // of them, none longer than C
+	inChunk segments // those of the present chunk
 	nll     []float32
 	picknll []float32
 	key     uint64  // of dropout in this batch
@@ -87,7 +91,7 @@ func NewPass(m *Transformer, a *Adapter, rows int, train bool) (*Pass, error) {
 		return nil, err
 	}
 	p := &Pass{
-		m: m, a: a, train: train, full: train && a == nil, rows: rows,
+		m: m, a: a, train: train, full: train && a == nil, rows: rows, c: max(64, 1<<24/m.Config.Vocab),
 		pos: make([]int32, 0, rows), picked: make([]int32, 0, rows), targets: make([]int32, 0, rows),
 		nll: make([]float32, rows), picknll: make([]float32, rows),
 	}
@@ -172,7 +176,7 @@ func (p *Pass) fit(n int) {
 		a.gate, a.up = p.take(n*c.FeedForward), p.take(n*c.FeedForward)
 		p.fitAdapter(l)
 	}
-	rows := min(n, p.chunkRows())
+	rows := min(n, p.c)
 	p.last, p.inv, p.norm = p.take(n*c.Hidden), p.take(n), p.take(n*c.Hidden)
 	p.act, p.losses = p.take(n*c.FeedForward), p.take(n)
 	p.chunk, p.logits = p.take(rows*c.Hidden), p.take(rows*c.Vocab)
@@ -213,9 +217,6 @@ func (p *Pass) take(n int) gpu.Buf {
 	}
 	return p.arena.Slice(from, from+n)
 }
-
-// chunkRows is C: logits are never whole, but 64 MiB at a time.
-func (p *Pass) chunkRows() int { return max(64, 1<<24/p.m.Config.Vocab) }
 
 // scoreScale is what attention scores are multiplied by.
 func (c Config) scoreScale() float32 { return float32(1 / math.Sqrt(float64(c.HeadDim))) }

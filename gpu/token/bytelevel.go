@@ -1,7 +1,5 @@
 package token
 
-import "unicode/utf8"
-
 // Byte-level files spell each byte as a printable character: itself where it
 // is one in Latin-1, the next free one from U+0100 on otherwise.
 var (
@@ -22,16 +20,8 @@ func init() {
 	}
 }
 
-// spellBytes returns how a byte-level file spells b.
-func spellBytes(b string) string {
-	out := make([]byte, 0, 2*len(b))
-	for i := range len(b) {
-		out = utf8.AppendRune(out, byteRune[b[i]])
-	}
-	return string(out)
-}
-
-// unspellBytes undoes spellBytes; ok is false where s is no such spelling.
+// unspellBytes returns the bytes that a file spells as s; ok is false where s
+// is no such spelling.
 func unspellBytes(s string) (b string, ok bool) {
 	out := make([]byte, 0, len(s))
 	for _, r := range s {

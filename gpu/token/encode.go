@@ -119,7 +119,7 @@ func newMatcher(tokens map[string]*added) matcher {
 		}
 	}
 	for _, l := range m.lens {
-		slices.SortFunc(l, compareLen)
+		slices.SortFunc(l, func(a, b int) int { return b - a })
 	}
 	return m
 }

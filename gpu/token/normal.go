@@ -51,15 +51,17 @@ const pileMarks = 10 // a mark may decompose into three
 func pile(s string, i int) (from, to int) {
 	marks, base := 0, i
 	for i < len(s) {
-		p := norm.NFD.PropertiesString(s[i:])
-		n := max(p.Size(), 1) // 0 for bytes that are no UTF-8
+		r, n := utf8.DecodeRuneInString(s[i:])
 		switch {
-		case p.Size() > 0 && p.CCC() > 0:
+		case r >= 0x300 && norm.NFD.PropertiesString(s[i:]).CCC() > 0:
 			marks++
 		case marks > pileMarks:
 			return base, i
 		default:
 			marks, base = 0, i
+			if r == utf8.RuneError {
+				base = i + n // a bad byte is no base: it must stay as it is
+			}
 		}
 		i += n
 	}

@@ -46,7 +46,7 @@ func load(r io.Reader, c Config) (*Tokenizer, error) {
 	}
 	var f file
 	if err := json.Unmarshal(raw, &f); err != nil {
-		return nil, fmt.Errorf("token: tokenizer.json: %w", err)
+		return nil, fmt.Errorf("token: tokenizer.json: %w", cmp.Or(otherModel(raw), err))
 	}
 	t, err := f.build()
 	if err != nil {
@@ -55,6 +55,16 @@ func load(r io.Reader, c Config) (*Tokenizer, error) {
 	t.config = c
 	t.encoders.New = func() any { return &encoder{t: t, cache: map[string][]symbol{}} }
 	return t, nil
+}
+
+// otherModel names the kind of model, if that is why a file could not be read:
+// other kinds write their vocabulary in other ways.
+func otherModel(raw []byte) error {
+	var f struct{ Model struct{ Type string } }
+	if json.Unmarshal(raw, &f) != nil || f.Model.Type == "" || f.Model.Type == "BPE" {
+		return nil
+	}
+	return fmt.Errorf("model %q is not supported, only BPE is", f.Model.Type)
 }
 
 // Encode returns the ids of a text. Added tokens written out in it ("<|im_end|>")
@@ -140,5 +150,3 @@ type added struct {
 	// Whole words only; the white space before, after it belongs to it.
 	singleWord, lstrip, rstrip bool
 }
-
-func compareLen(a, b int) int { return cmp.Compare(b, a) }

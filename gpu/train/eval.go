@@ -20,7 +20,7 @@ func (e Eval) Perplexity() float64 { return math.Exp(e.Loss) }
 
 // Evaluate computes the loss of the present weights on the evaluation examples.
 func (t *Trainer) Evaluate(ctx context.Context) (Eval, error) {
-	e := Eval{Step: t.progress.Step}
+	e := Eval{Step: t.at.Step}
 	var sum, hf float64
 	var group struct {
 		sum     float64
@@ -66,15 +66,15 @@ func (t *Trainer) evaluate(ctx context.Context) (Eval, error) {
 			return e, err
 		}
 	}
-	t.Evals = append(t.Evals, e)
+	t.at.Evals = append(t.at.Evals, e)
 	return e, nil
 }
 
 // Best returns the evaluation with the lowest loss so far, if there is one.
 func (t *Trainer) Best() (Eval, bool) {
-	for i := len(t.Evals) - 1; i >= 0; i-- {
-		if t.Evals[i].Best {
-			return t.Evals[i], true
+	for i := len(t.at.Evals) - 1; i >= 0; i-- {
+		if t.at.Evals[i].Best {
+			return t.at.Evals[i], true
 		}
 	}
 	return Eval{}, false
@@ -89,5 +89,5 @@ func (t *Trainer) evalDue() bool {
 	if every == 0 {
 		every = t.perEpoch
 	}
-	return len(t.eval) > 0 && every > 0 && t.progress.Step%every == 0
+	return len(t.eval) > 0 && every > 0 && t.at.Step%every == 0
 }

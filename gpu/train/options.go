@@ -18,7 +18,7 @@ type Options struct {
 	Epochs      float64  `json:"epochs"`        // passes over the examples; ignored if MaxSteps is set
 	MaxSteps    int      `json:"max_steps"`     // updates; 0: as Epochs says
 	Batch       int      `json:"batch"`         // examples per update
-	MicroTokens int      `json:"micro_tokens"`  // rows computed at a time; a longer example is computed alone
+	MicroTokens int      `json:"micro_tokens"`  // rows computed at a time, of no influence on results; a longer example is computed alone
 	LR          float64  `json:"lr"`            // at the top of the schedule
 	Schedule    Schedule `json:"schedule"`      // of the learning rate
 	Warmup      float64  `json:"warmup"`        // updates, or below 1 a share of all

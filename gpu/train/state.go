@@ -19,18 +19,18 @@ type State struct {
 
 // header is the State without its tensors.
 type header struct {
-	Options Options `json:"options"`
-	Data    string  `json:"data"` // digest of the examples
-	progress
+	Options Options  `json:"options"`
+	Data    string   `json:"data"` // digest of the examples
+	At      progress `json:"at"`
 }
 
 // Step returns the number of updates done.
-func (s *State) Step() int { return s.progress.Step }
+func (s *State) Step() int { return s.At.Step }
 
 // State returns a copy of where t is.
 func (t *Trainer) State() (*State, error) {
-	s := &State{header: header{Options: t.o, Data: t.data, progress: t.progress}, best: t.best}
-	s.Evals = slices.Clone(t.Evals)
+	s := &State{header: header{t.o, t.data, t.at}, best: t.best}
+	s.At.Evals = slices.Clone(t.at.Evals)
 	n := t.params.Len()
 	s.w, s.m, s.v = make([]float32, n), make([]float32, n), make([]float32, n)
 	t.dev.Download(s.w, t.params.W)
@@ -42,11 +42,12 @@ func (t *Trainer) State() (*State, error) {
 	return s, nil
 }
 
-// Restore puts t where s was taken.
+// Restore puts t where s was taken. MicroTokens alone may have changed since.
 func (t *Trainer) Restore(s *State) error {
-	n := t.params.Len()
+	n, then := t.params.Len(), s.Options
+	then.MicroTokens = t.o.MicroTokens
 	switch {
-	case s.Options != t.o:
+	case then != t.o:
 		return fmt.Errorf("train: the state is of a training with other options: %+v, not %+v", s.Options, t.o)
 	case s.Data != t.data:
 		return fmt.Errorf("train: the state is of a training on other examples")
@@ -59,8 +60,8 @@ func (t *Trainer) Restore(s *State) error {
 	if err := t.dev.Sync(); err != nil {
 		return fmt.Errorf("train: restore state: %w", err)
 	}
-	t.progress, t.best = s.progress, slices.Clone(s.best)
-	t.Evals = slices.Clone(s.Evals)
+	t.at, t.best = s.At, slices.Clone(s.best)
+	t.at.Evals = slices.Clone(s.At.Evals)
 	return nil
 }
 

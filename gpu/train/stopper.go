@@ -10,14 +10,15 @@ import (
 // improvement of more than MinDelta. As there, the best loss follows smaller
 // improvements too, so that a slow drift still stops.
 //
-// It differs in one thing: a loss that is not a number is a strike and never
+// It differs in one thing: a metric that is not a number is a strike and never
 // the best one.
 //
 // A Stopper is a fold over evaluations. It does not touch the training, so
 // that several can judge one trajectory, and one can be fed the history again.
 type Stopper struct {
 	Patience int     // 0: never stop
-	MinDelta float64 // nats
+	MinDelta float64 // in the metric's unit
+	Higher   bool    // more is better, as of a pass rate; else less is, as of a loss
 
 	seen    int
 	strikes int
@@ -28,47 +29,55 @@ type Stopper struct {
 // Verdict is what a Stopper says of one evaluation.
 type Verdict struct {
 	Stop    bool
-	Best    bool // lower than all before
+	Best    bool // better than all before
 	Strikes int
 	Why     string // "eval 4: 1.2031 >= best 1.2010, strike 2 of 3"
 }
 
-// Judge takes the next evaluation's loss.
-func (s *Stopper) Judge(loss float64) Verdict {
+// Judge takes the next evaluation's metric.
+func (s *Stopper) Judge(metric float64) Verdict {
 	s.seen++
-	enough := !math.IsNaN(loss) && (!s.known || loss < s.best && math.Abs(loss-s.best) > s.MinDelta)
+	best := !math.IsNaN(metric) && (!s.known || s.better(metric))
+	enough := best && (!s.known || math.Abs(metric-s.best) > s.MinDelta)
 	if enough {
 		s.strikes = 0
 	} else {
 		s.strikes++
 	}
-	v := Verdict{
-		Best:    !math.IsNaN(loss) && (!s.known || loss < s.best),
-		Strikes: s.strikes,
-		Stop:    s.Patience > 0 && s.strikes >= s.Patience,
-	}
-	v.Why = fmt.Sprintf("eval %d: %s", s.seen, s.compare(loss))
+	v := Verdict{Best: best, Strikes: s.strikes, Stop: s.Patience > 0 && s.strikes >= s.Patience}
+	v.Why = fmt.Sprintf("eval %d: %s", s.seen, s.compare(metric, enough))
 	if !enough {
 		v.Why += s.count()
 	}
-	if v.Best {
-		s.best, s.known = loss, true
+	if best {
+		s.best, s.known = metric, true
 	}
 	return v
 }
 
-func (s *Stopper) compare(loss float64) string {
-	switch {
-	case math.IsNaN(loss):
-		return "the loss is not a number"
-	case !s.known:
-		return fmt.Sprintf("%.4f, the first", loss)
-	case loss >= s.best:
-		return fmt.Sprintf("%.4f >= best %.4f", loss, s.best)
-	case s.best-loss > s.MinDelta:
-		return fmt.Sprintf("%.4f < best %.4f", loss, s.best)
+func (s *Stopper) better(metric float64) bool {
+	if s.Higher {
+		return metric > s.best
 	}
-	return fmt.Sprintf("%.4f < best %.4f by no more than %g", loss, s.best, s.MinDelta)
+	return metric < s.best
+}
+
+func (s *Stopper) compare(metric float64, enough bool) string {
+	better, worse := "<", ">="
+	if s.Higher {
+		better, worse = ">", "<="
+	}
+	switch {
+	case math.IsNaN(metric):
+		return "not a number"
+	case !s.known:
+		return fmt.Sprintf("%.4f, the first", metric)
+	case !s.better(metric):
+		return fmt.Sprintf("%.4f %s best %.4f", metric, worse, s.best)
+	case enough:
+		return fmt.Sprintf("%.4f %s best %.4f", metric, better, s.best)
+	}
+	return fmt.Sprintf("%.4f %s best %.4f by no more than %g", metric, better, s.best, s.MinDelta)
 }
 
 func (s *Stopper) count() string {

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"syscall"
 
 	"github.com/mattn/go-sqlite3"
@@ -13,6 +14,9 @@ func explain(dir string, err error) error {
 	path := databasePath(dir)
 	var e sqlite3.Error
 	if !errors.As(err, &e) {
+		if strings.HasPrefix(err.Error(), "store: ") {
+			return err // in our words already
+		}
 		return fmt.Errorf("store: %w", err)
 	}
 	switch {

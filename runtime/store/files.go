@@ -26,7 +26,7 @@ func (s *Store) FileDigest(path string, size int64, mod time.Time) (cas.Digest, 
 	return g, true, nil
 }
 
-// PutFileDigest queues a note of the digest of a file. A file modified less than two
+// PutFileDigest notes the digest of a file. A file modified less than two
 // seconds ago is not noted: a change right after would not show in its time.
 func (s *Store) PutFileDigest(path string, size int64, mod time.Time, g cas.Digest) error {
 	if s.writer == nil {

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"starbook/runtime/cas"
@@ -118,59 +117,6 @@ func (s *Store) roots() (map[cas.Digest]bool, error) {
 		roots[g] = true
 	}
 	return roots, nil
-}
-
-func (s *Store) collectScratch(g *Garbage, delete bool) error {
-	list, err := os.ReadDir(filepath.Join(s.dir, "scratch"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("store: gc: %w", err)
-	}
-	for _, e := range list {
-		useless, err := s.uselessScratch(e.Name())
-		if err != nil {
-			return err
-		}
-		if !useless {
-			continue
-		}
-		if delete {
-			if err := s.removeScratchEntry(e.Name()); err != nil {
-				return err
-			}
-		}
-		g.Scratch++
-	}
-	return nil
-}
-
-// uselessScratch reports whether nobody will go on from this directory: its step is
-// done and nobody holds it, or it was being removed.
-func (s *Store) uselessScratch(name string) (bool, error) {
-	if strings.HasPrefix(name, "gone-") {
-		return true, nil
-	}
-	key, err := cas.Parse(name)
-	if err != nil {
-		return false, nil // not ours
-	}
-	if isHeld(filepath.Join(s.scratchDir(key), "lock")) {
-		return false, nil
-	}
-	_, err = s.Step(key)
-	if errors.Is(err, ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-func (s *Store) removeScratchEntry(name string) error {
-	if key, err := cas.Parse(name); err == nil {
-		return s.RemoveScratch(key)
-	}
-	if err := os.RemoveAll(filepath.Join(s.dir, "scratch", name)); err != nil {
-		return fmt.Errorf("store: gc: %w", err)
-	}
-	return nil
 }
 
 // Check looks for damage: in the file, in the blobs that rows name, and, if deep, in

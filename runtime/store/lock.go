@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -44,13 +43,7 @@ func acquireContext(ctx context.Context, path string) (*lock, error) {
 // before may have removed the file, so that the one we have locked may no longer
 // be the one at path: then it is not the lock.
 func tryAcquire(path string) (*lock, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("store: lock: %w", err)
-	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil // the directory was just removed by its last holder
-	}
 	if err != nil {
 		return nil, fmt.Errorf("store: lock: %w", err)
 	}

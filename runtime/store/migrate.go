@@ -61,8 +61,8 @@ func backup(c *conn, path string) error {
 	return err
 }
 
-// readVersion returns the schema of the file, 0 if it is new, after refusing
-// strangers' files and newer ones.
+// readVersion returns the schema of the file, 0 if it is new. It judges again, under
+// the lock.
 func readVersion(c *conn, dir string, known int) (int, error) {
 	var app, have, tables int
 	for _, q := range []struct {
@@ -80,6 +80,7 @@ func readVersion(c *conn, dir string, known int) (int, error) {
 	return have, judge(dir, app, have, tables, known)
 }
 
+// judge refuses files that are not ours to write.
 func judge(dir string, app, have, tables, known int) error {
 	path := databasePath(dir)
 	switch {
@@ -91,19 +92,23 @@ func judge(dir string, app, have, tables, known int) error {
 	return nil
 }
 
-// checkVersion is readVersion for those who cannot migrate.
-func checkVersion(db *sql.DB, dir string) error {
-	var app, have, tables int
-	err := db.QueryRow("SELECT a.application_id, v.user_version, (SELECT count(*) FROM sqlite_schema) FROM pragma_application_id AS a, pragma_user_version AS v").
+// inspect looks at a file that exists without changing it and returns its schema,
+// after refusing strangers' files and newer ones.
+func inspect(db *sql.DB, dir string) (have int, err error) {
+	var app, tables int
+	err = db.QueryRow("SELECT a.application_id, v.user_version, (SELECT count(*) FROM sqlite_schema) FROM pragma_application_id AS a, pragma_user_version AS v").
 		Scan(&app, &have, &tables)
 	if err != nil {
-		return explain(dir, err)
+		return 0, explain(dir, err)
 	}
-	if err := judge(dir, app, have, tables, version()); err != nil {
-		return err
+	return have, judge(dir, app, have, tables, version())
+}
+
+// checkReadable is inspect for those who cannot migrate.
+func checkReadable(db *sql.DB, dir string) error {
+	have, err := inspect(db, dir)
+	if err == nil && have < version() {
+		err = fmt.Errorf("store: %s was written by an older starbook (schema %d; this one reads %d): run a notebook once to bring it up to date", databasePath(dir), have, version())
 	}
-	if have < version() {
-		return fmt.Errorf("store: %s was written by an older starbook (schema %d; this one reads %d): run a notebook once to bring it up to date", databasePath(dir), have, version())
-	}
-	return nil
+	return err
 }

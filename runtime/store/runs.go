@@ -61,11 +61,14 @@ func (s *Store) BeginRun(r Run) error {
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			r.ID, r.Notebook, digest(r.Source), encoded(r.Libraries), raw(r.Params), encoded(r.Argv), instant(r.Started),
 			text(r.GitCommit), digest(r.GitDirty), encoded(r.Env))
-		return err
+		if err != nil {
+			return fmt.Errorf("store: begin run %s: %w", r.ID, err)
+		}
+		return nil
 	})
 	if err != nil {
 		l.release()
-		return fmt.Errorf("store: begin run %s: %w", r.ID, err)
+		return err
 	}
 	s.mu.Lock()
 	s.runs[r.ID] = l

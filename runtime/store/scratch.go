@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"starbook/runtime/cas"
@@ -20,9 +21,13 @@ func (s *Store) LockStep(ctx context.Context, key cas.Digest) (scratch string, u
 		return "", nil, errReadOnly
 	}
 	dir := s.scratchDir(key)
-	l, err := acquireContext(ctx, filepath.Join(dir, "lock"))
+	l, err := acquireContext(ctx, stepLock(dir))
 	if err != nil {
 		return "", nil, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		l.release()
+		return "", nil, fmt.Errorf("store: scratch: %w", err)
 	}
 	s.mu.Lock()
 	s.scratch[key] = l
@@ -31,13 +36,21 @@ func (s *Store) LockStep(ctx context.Context, key cas.Digest) (scratch string, u
 		s.mu.Lock()
 		delete(s.scratch, key)
 		s.mu.Unlock()
-		l.release()
+		if exists(dir) {
+			l.release()
+		} else {
+			l.remove()
+		}
 	}), nil
 }
 
 func (s *Store) scratchDir(key cas.Digest) string {
 	return filepath.Join(s.dir, "scratch", key.String())
 }
+
+// stepLock lies beside the scratch directory, so that it holds also while the
+// directory is being removed.
+func stepLock(scratch string) string { return scratch + ".lock" }
 
 // RemoveScratch deletes the scratch of a finished step. Who holds the step's lock calls
 // it before unlock; without the lock it refuses while somebody else is at the step.
@@ -49,39 +62,73 @@ func (s *Store) RemoveScratch(key cas.Digest) error {
 	ours := s.scratch[key] != nil
 	s.mu.Unlock()
 	dir := s.scratchDir(key)
-	if ours {
-		return s.discard(dir)
-	}
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	l, err := tryAcquire(filepath.Join(dir, "lock"))
-	if err != nil {
-		return err
-	}
-	if l == nil {
-		return fmt.Errorf("store: scratch of step %s is in use by another process", key.Short())
-	}
-	defer l.release()
-	return s.discard(dir)
-}
-
-// discard first renames the directory, so that who waits for its lock finds it gone at
-// once and makes a new one.
-func (s *Store) discard(dir string) error {
-	name, err := newName()
-	if err != nil {
-		return err
-	}
-	gone := filepath.Join(s.dir, "scratch", "gone-"+name)
-	if err := os.Rename(dir, gone); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
+	if !ours {
+		if !exists(dir) && !exists(stepLock(dir)) {
 			return nil
 		}
-		return fmt.Errorf("store: remove scratch: %w", err)
+		l, err := tryAcquire(stepLock(dir))
+		if err != nil {
+			return err
+		}
+		if l == nil {
+			return fmt.Errorf("store: scratch of step %s is in use by another process", key.Short())
+		}
+		defer l.remove()
 	}
-	if err := os.RemoveAll(gone); err != nil {
+	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("store: remove scratch: %w", err)
 	}
 	return nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// collectScratch removes the scratch of steps that are done and that nobody holds, and
+// locks without scratch.
+func (s *Store) collectScratch(g *Garbage, delete bool) error {
+	list, err := os.ReadDir(filepath.Join(s.dir, "scratch"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("store: gc: %w", err)
+	}
+	for _, e := range list {
+		key, err := cas.Parse(strings.TrimSuffix(e.Name(), ".lock"))
+		if err != nil {
+			continue // not ours
+		}
+		dir := s.scratchDir(key)
+		useless, err := s.uselessScratch(key, dir)
+		if err != nil {
+			return err
+		}
+		if !useless || !e.IsDir() && exists(dir) {
+			continue // in use, or the directory takes its lock with it
+		}
+		if delete {
+			if err := s.RemoveScratch(key); err != nil {
+				return err
+			}
+		}
+		if e.IsDir() {
+			g.Scratch++
+		}
+	}
+	return nil
+}
+
+// uselessScratch reports whether nobody will go on from this directory.
+func (s *Store) uselessScratch(key cas.Digest, dir string) (bool, error) {
+	if isHeld(stepLock(dir)) {
+		return false, nil
+	}
+	if !exists(dir) {
+		return true, nil
+	}
+	_, err := s.Step(key)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }

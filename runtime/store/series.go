@@ -117,20 +117,19 @@ func (s *Store) Buckets(step cas.Digest, name string, max int) ([]Bucket, error)
 		if err != nil {
 			return err
 		}
-		buckets, err = coarse(t, id, max)
-		if err != nil || buckets != nil {
+		if buckets, err = coarse(t, id, max); err != nil || buckets != nil {
 			return err
 		}
-		buckets, err = fine(t, id)
+		buckets, err = fine(t, id, max)
 		return err
 	})
-	return merge(buckets, max), err
+	return buckets, err
 }
 
-// coarse returns a bucket a chunk if that is fine enough, else nil.
-func coarse(t snapshot, id int64, max int) ([]Bucket, error) {
+// coarse makes buckets of whole chunks if there are enough chunks, else nil.
+func coarse(t snapshot, id int64, limit int) ([]Bucket, error) {
 	heads, err := readHeads(t, id)
-	if err != nil || len(heads) < max {
+	if err != nil || len(heads) < limit {
 		return nil, err
 	}
 	tail, err := readTail(t, id)
@@ -143,37 +142,32 @@ func coarse(t snapshot, id int64, max int) ([]Bucket, error) {
 	if len(tail) > 0 {
 		heads = append(heads, bucketOf(tail))
 	}
-	return heads, nil
+	return split(heads, limit, func(group []Bucket) Bucket {
+		b := group[0]
+		for _, r := range group[1:] {
+			b.join(r)
+		}
+		return b
+	}), nil
 }
 
-// fine returns a bucket a point.
-func fine(t snapshot, id int64) ([]Bucket, error) {
+// fine makes buckets of points.
+func fine(t snapshot, id int64, limit int) ([]Bucket, error) {
 	chunks, tail, err := readSeries(t, id)
 	if err != nil {
 		return nil, err
 	}
 	points, err := unite(chunks, tail)
-	buckets := make([]Bucket, len(points))
-	for i, p := range points {
-		buckets[i] = Bucket{p.X, p.X, 1, p.V, p.V, p.V}
-	}
-	return buckets, err
+	return split(points, limit, bucketOf), err
 }
 
-// merge joins neighbours until there are at most limit.
-func merge(b []Bucket, limit int) []Bucket {
-	if len(b) <= limit {
-		return b
+// split cuts a list into at most limit pieces of about the same length, none empty.
+func split[T any](list []T, limit int, join func([]T) Bucket) []Bucket {
+	buckets := make([]Bucket, min(limit, len(list)))
+	for i := range buckets {
+		buckets[i] = join(list[i*len(list)/len(buckets) : (i+1)*len(list)/len(buckets)])
 	}
-	merged := make([]Bucket, limit)
-	for i := range merged {
-		group := b[i*len(b)/limit : (i+1)*len(b)/limit]
-		merged[i] = group[0]
-		for _, r := range group[1:] {
-			merged[i].join(r)
-		}
-	}
-	return merged
+	return buckets
 }
 
 // settle makes what was queued here visible to the readers here. If the writer has
@@ -194,7 +188,10 @@ func (s *Store) snapshot(read func(snapshot) error) error {
 		return explain(s.dir, err)
 	}
 	defer tx.Rollback()
-	return read(snapshot{tx})
+	if err := read(snapshot{tx}); err != nil {
+		return explain(s.dir, err)
+	}
+	return nil
 }
 
 // querier is what the writer's connection and a snapshot have in common.

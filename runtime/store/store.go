@@ -32,9 +32,9 @@ var (
 	errClosed   = errors.New("store: closed")
 )
 
-// Store is an open .starbook directory: DIR/store.db, DIR/blobs, DIR/scratch,
-// and the locks in DIR/runs and DIR/processes. It is also an event.Sink. It is
-// safe for use by many goroutines.
+// Store is an open .starbook directory: DIR/store.db, DIR/blobs, DIR/scratch (for each
+// step at work a directory and a lock), and the locks in DIR/runs and DIR/processes.
+// It is also an event.Sink. It is safe for use by many goroutines.
 type Store struct {
 	Blobs *cas.Dir
 
@@ -86,7 +86,7 @@ func OpenReadOnly(dir string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkVersion(s.readers, dir); err != nil {
+	if err := checkReadable(s.readers, dir); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -136,6 +136,11 @@ func (s *Store) openWriter() error {
 		return err
 	}
 	defer guard.release()
+	if _, err := os.Stat(databasePath(s.dir)); err == nil { // maybe not ours: look before we set it up
+		if _, err := inspect(s.readers, s.dir); err != nil {
+			return err
+		}
+	}
 	conn, err := openForWriting(s.dir)
 	if err != nil {
 		return err

@@ -289,6 +289,13 @@ func TestReadOnly(t *testing.T) {
 	}
 	r.Point(key("s"), "loss", 1, 1)
 	r.Emit(event.Event{})
+	must(t, w.Close()) // the log is gone: a reader must do without
+	alone, err := OpenReadOnly(dir)
+	must(t, err)
+	defer alone.Close()
+	if got, err := alone.Run("aa"); err != nil || got.Status != Interrupted {
+		t.Errorf("after the writer: %+v, %v", got, err)
+	}
 }
 
 func TestClosed(t *testing.T) {

@@ -3,6 +3,8 @@
 Each line: {"name", "tokenizer": a tokenizer.json, "cases": [[text, ids, ids with the template around, decoded,
 decoded without special tokens], ...]}. The tokenizers are trained here on the texts below, so nothing in the
 file belongs to anybody else. Usage: python oracle.py > oracle.jsonl.gz
+
+`python oracle.py train > train.json.gz` writes {"texts", "tokenizer"}: what the library's own trainer learns, 700 tokens.
 """
 import gzip, json, random, sys
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -22,13 +24,12 @@ PATTERNS = {
 }
 ATOMS = """a b the The THE hello Hello don't DON'T we'LL I'm they'Re 's 'S 'ſ 't 've 'd ' '' I'd've x1 12 123 1234 12345678 3.14 ½ Ⅷ ٣٤ ² é é ñ Å ﬁ ǅ ʰ ß ſ ẞ
 ª 中文 日本語 한국어 กำ हिन्दी עברית عَرَبي 🙂 👍🏽 👩‍👩‍👧 🇩🇪 ́ ̈ ्  \u200d \u200b \ufeff \u00ad \x00 \x7f \x85 \xa0 \u2003 \u2028 \u3000 \ufffd \U0010ffff . , ... !? -- // / /n (){} <s> </s> <unk> <|end|>
-<|endoftext|> <|x <think> [tag] word _ __init__ camelCase HTTPServer XMLHttp2 Ünï ▁ ▁▁ Ġ Ġthe <0x0A> <0xE2> \\""".encode().decode("utf8").split(" ")
-ATOMS = [a.encode("latin1", "backslashreplace").decode("unicode_escape").encode("utf-16", "surrogatepass").decode("utf-16") if "\\" in a and len(a) > 1 else a for a in " ".join(ATOMS).split()]
+<|endoftext|> <|x <think> [tag] word _ __init__ camelCase HTTPServer XMLHttp2 Ünï ▁ ▁▁ Ġ Ġthe <0x0A> <0xE2> \\""".replace("\n", " ").split(" ")
 SPACES = ["", "", "", " ", " ", "  ", "   ", "\n", "\r\n", "\t", " \n ", "\n\n\n", " \t\n\r ", "\xa0", "\u3000 "]
 
 def texts(seed, n):
     r = random.Random(seed)
-    out = ["", " ", "  ", "\n", "a", " a", "a ", "\r\n\r\n", "x" * 100, "ab" * 60, " " * 70, "0" * 50, "the the  the   the", "<s>a</s>", "a <|end|> b", "a  [tag]  b", "[tag][tag]", " [tag] <|end|> ", "a word, awordb word", "word", "<|end|>" * 3, "e\u0301", "\u1e9b\u0323", "\u0301", "a\u0301A", "\u0301A", "\u0301a", "\u0301\u0301Ab"]
+    out = ["", " ", "  ", "\n", "a", " a", "a ", "\r\n\r\n", "x" * 100, "ab" * 60, " " * 70, "0" * 50, "the the  the   the", "<s>a</s>", "a <|end|> b", "a  [tag]  b", "[tag][tag]", " [tag] <|end|> ", "a word, awordb word", "word", "<|end|>" * 3, "e\u0301", "\u1e9b\u0323", "\u0301", "a\u0301A", "\u0301A", "\u0301a", "\u0301\u0301Ab", "a" + "\u0301" * 40, "x\u0323\u0301" * 3 + "e" + "\u0301\u0323\u0328" * 15 + "z", "\u0344" * 35]
     for _ in range(n):
         out.append("".join(r.choice(SPACES) + r.choice(ATOMS) for _ in range(r.randint(1, 14))) + r.choice(SPACES))
     for _ in range(n // 4):
@@ -70,6 +71,14 @@ def spm(pre, normalizer, vocab=400, fallback=True, **model):
     t.add_tokens([AddedToken("<|end|>", special=True, normalized=False), AddedToken("word", single_word=True, normalized=True)])
     t.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     return t
+
+if sys.argv[1:] == ["train"]:
+    ts = texts(3, 1500)
+    t = Tokenizer(models.BPE())
+    t.pre_tokenizer, t.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    t.train_from_iterator(ts, trainers.BpeTrainer(vocab_size=700, special_tokens=["[PAD]", "[END]"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
+    sys.stdout.buffer.write(gzip.compress(json.dumps({"texts": ts, "tokenizer": json.loads(t.to_str())}).encode(), 9, mtime=0))
+    sys.exit()
 
 llama = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
 made = {p: bytelevel(p) for p in PATTERNS}

@@ -1,0 +1,286 @@
+package dataset
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// family makes n items of which each has children, and those have children.
+func family(n int) []Row {
+	var rows []Row
+	for i := range n {
+		item := fmt.Sprintf("t-%d", i)
+		rows = append(rows, Row{"id": item, "text": item})
+		for k := range i % 4 {
+			child := fmt.Sprintf("%s/d%d", item, k)
+			rows = append(rows, Row{"id": child, "parent": item, "text": child}, Row{"id": child + "/r", "parent": child, "text": child + " back"})
+		}
+	}
+	return rows
+}
+
+func TestSplit(t *testing.T) {
+	rows := family(500)
+	parts, err := Split(rows, []float64{0.8, 0.1, 0.1}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	side := map[string]int{}
+	total := 0
+	for p, part := range parts {
+		total += len(part)
+		if share := float64(len(part)) / float64(len(rows)); share < 0.08 || share > 0.82 {
+			t.Errorf("part %d has %v of the rows", p, share)
+		}
+		for _, r := range part {
+			item, _, _ := strings.Cut(ID(r), "/")
+			if other, seen := side[item]; seen && other != p {
+				t.Errorf("%s is in parts %d and %d", item, other, p)
+			}
+			side[item] = p
+		}
+	}
+	if total != len(rows) {
+		t.Errorf("%d of %d rows", total, len(rows))
+	}
+	again, _ := Split(rows, []float64{0.8, 0.1, 0.1}, 1)
+	other, _ := Split(rows, []float64{0.8, 0.1, 0.1}, 2)
+	if !reflect.DeepEqual(parts, again) || reflect.DeepEqual(parts, other) {
+		t.Error("the seed does not decide")
+	}
+	slices.Reverse(rows)
+	reversed, _ := Split(rows, []float64{0.8, 0.1, 0.1}, 1)
+	slices.Reverse(reversed[1])
+	if !reflect.DeepEqual(parts[1], reversed[1]) {
+		t.Error("the order of the rows decides")
+	}
+}
+
+func TestSplitRefuses(t *testing.T) {
+	circle := []Row{{"id": "a", "parent": "b"}, {"id": "b", "parent": "c"}, {"id": "c", "parent": "b"}}
+	for _, c := range []struct {
+		rows      []Row
+		fractions []float64
+		want      string
+	}{
+		{family(9), []float64{0.5, 0.4}, "add up to 0.9"},
+		{family(9), nil, "add up to 0"},
+		{family(9), []float64{1.5, -0.5}, "not between"},
+		{family(1), []float64{0.5, 0.5}, "part 2 of 2 is empty: 1 rows of 1 families are too few"},
+		{circle, []float64{1}, "its own ancestor"},
+	} {
+		if _, err := Split(c.rows, c.fractions, 1); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("got %v, want %q", err, c.want)
+		}
+	}
+}
+
+func TestRoots(t *testing.T) {
+	rows := []Row{
+		{"id": "c", "parent": "b"},
+		{"id": "b", "parent": "a"},
+		{"id": "a"},
+		{"id": "x", "parent": "gone"},
+		{"id": "self", "parent": "self"},
+		{"id": 5},
+		{"parent": 5, "text": "y"},
+	}
+	got, err := Roots(rows)
+	if want := []string{"a", "a", "a", "gone", "self", "5", "5"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("%q %v", got, err)
+	}
+}
+
+func TestCombine(t *testing.T) {
+	all, found := Combine(
+		Source{"one", []Row{{"id": "a", "x": "1"}, {"id": "b"}, {"x": "no id"}}},
+		Source{"two", []Row{{"id": "a", "x": "2"}, {"x": "no id"}}},
+		Source{"three", []Row{{"x": "1", "id": "a"}}},
+	)
+	want := Combined{
+		Counts:  []Count{{"one", 3}, {"two", 2}, {"three", 1}},
+		Clashes: []Clash{{"a", "one", "two", false}, {"a", "one", "three", true}},
+	}
+	if len(all) != 6 || !reflect.DeepEqual(found, want) {
+		t.Errorf("%d rows, %+v", len(all), found)
+	}
+}
+
+func TestDedup(t *testing.T) {
+	rows := []Row{{"id": "1", "q": "a", "n": 1}, {"id": "2", "q": "a", "n": 2}, {"id": "3", "q": "b", "n": 1}, {"id": "4", "n": 1, "q": "a"}}
+	kept, dropped, err := Dedup(rows, "q")
+	if err != nil || len(kept) != 2 || !reflect.DeepEqual(dropped, []Dropped{{1, 0, "2", "1"}, {3, 0, "4", "1"}}) {
+		t.Errorf("%v %v %v", kept, dropped, err)
+	}
+	kept, dropped, err = Dedup(rows)
+	if err != nil || len(kept) != 3 || !reflect.DeepEqual(dropped, []Dropped{{3, 0, "4", "1"}}) {
+		t.Errorf("%v %v %v", kept, dropped, err)
+	}
+	if _, _, err = Dedup([]Row{{"q": "a"}, {"r": "b", "id": "z"}}, "q"); err == nil || err.Error() != `dataset: dedup: row 2, z: no field "q"` {
+		t.Error(err)
+	}
+	// two fields are not one text
+	if kept, _, _ = Dedup([]Row{{"a": "x", "b": "yz"}, {"a": "xy", "b": "z"}}, "a", "b"); len(kept) != 2 {
+		t.Error("different rows were taken for equal")
+	}
+}
+
+func TestSample(t *testing.T) {
+	rows := family(100)
+	a, err := Sample(rows, 30, 7)
+	b, _ := Sample(rows, 30, 7)
+	c, _ := Sample(rows, 30, 8)
+	if err != nil || len(a) != 30 || !reflect.DeepEqual(a, b) || reflect.DeepEqual(a, c) {
+		t.Error("the seed does not decide", err)
+	}
+	at := -1
+	for _, r := range a {
+		i := slices.IndexFunc(rows, func(x Row) bool { return ID(x) == ID(r) })
+		if i <= at {
+			t.Fatal("out of order, or drawn twice")
+		}
+		at = i
+	}
+	if all, err := Sample(rows, len(rows), 1); err != nil || !reflect.DeepEqual(all, rows) {
+		t.Error("all rows are not all rows", err)
+	}
+	for _, n := range []int{-1, len(rows) + 1} {
+		if _, err := Sample(rows, n, 1); err == nil {
+			t.Errorf("drew %d", n)
+		}
+	}
+}
+
+func TestFilterAndMap(t *testing.T) {
+	rows := make([]Row, 1000)
+	for i := range rows {
+		rows[i] = Row{"n": i}
+	}
+	ctx := context.Background()
+	for _, workers := range []int{0, 1, 7} {
+		kept, err := Filter(ctx, rows, workers, func(_ context.Context, r Row) (bool, error) { return r["n"].(int)%3 == 0, nil })
+		if err != nil || len(kept) != 334 || kept[333]["n"] != 999 {
+			t.Errorf("%d workers: %d rows, %v", workers, len(kept), err)
+		}
+		out, err := Map(ctx, rows, workers, func(_ context.Context, r Row) (Row, error) { return Row{"m": 2 * r["n"].(int)}, nil })
+		if err != nil || out[500]["m"] != 1000 || rows[500]["m"] != nil {
+			t.Errorf("%d workers: %v %v", workers, out[500], err)
+		}
+		// of many errors the earliest, however the workers race
+		_, err = Map(ctx, rows, workers, func(_ context.Context, r Row) (Row, error) {
+			if n := r["n"].(int); n >= 100 {
+				return nil, fmt.Errorf("bad %d", n)
+			}
+			return r, nil
+		})
+		if err == nil || err.Error() != "dataset: row 101: bad 100" {
+			t.Errorf("%d workers: %v", workers, err)
+		}
+	}
+	canceled, cancel := context.WithCancel(ctx)
+	calls := 0
+	_, err := Filter(canceled, rows, 1, func(context.Context, Row) (bool, error) {
+		calls++
+		cancel()
+		return true, nil
+	})
+	if !errors.Is(err, context.Canceled) || calls != 1 {
+		t.Errorf("%v after %d calls", err, calls)
+	}
+	if out, err := Map(ctx, nil, 4, nil); err != nil || len(out) != 0 {
+		t.Error(out, err)
+	}
+}
+
+func TestLooking(t *testing.T) {
+	rows := []Row{{"k": "b"}, {"k": "a"}, {"k": "b"}, {"k": true}, {"k": nil}, {"j": 1}, {"k": "a"}}
+	groups, missing := CountBy(rows, "k")
+	if want := []Count{{"a", 2}, {"b", 2}, {"null", 1}, {"true", 1}}; missing != 1 || !slices.Equal(groups, want) {
+		t.Errorf("%v, %d missing", groups, missing)
+	}
+	long := []Row{{"s": "äöüäöüäöü", "m": []any{Row{"c": "0123456789"}}}, {"s": "short"}}
+	if got := Preview(long, 1, 5); !slices.Equal(got, []string{`{"m":[{"c":"0123…"}],"s":"äöüä…"}`}) {
+		t.Errorf("%q", got)
+	}
+	if len(Preview(long, 9, 5)) != 2 || len(Preview(long, -1, 5)) != 0 {
+		t.Error("a wrong number of rows")
+	}
+	problems := Validate([]Row{{"id": "a", "q": "fine", "r": "two\nlines"}, {"id": "b", "q": " \n", "r": 3}, {"id": "c", "q": "x\ufffd"}}, "q", "r")
+	var got []string
+	for _, p := range problems {
+		got = append(got, p.String())
+	}
+	want := []string{"row 2, b: q: empty", "row 2, b: r: not text", "row 3, c: q: bad text", "row 3, c: r: missing"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}
+
+// read(write(x)) == x, for rows of any shape.
+func TestRoundTrip(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	var rows []Row
+	for range 300 {
+		rows = append(rows, randomRow(r, 3))
+	}
+	var b bytes.Buffer
+	if err := Write(&b, rows); err != nil {
+		t.Fatal(err)
+	}
+	first := b.String()
+	again, err := Collect(JSONL(&b, "x"))
+	if err != nil || !reflect.DeepEqual(rows, again) {
+		t.Fatal("rows changed on the way", err)
+	}
+	if Write(&b, again); b.String() != first {
+		t.Error("the same rows, other bytes")
+	}
+	if err := Write(&b, []Row{{"a": "x"}, {"a": "\xff"}}); err == nil || err.Error() != "dataset: row 2: a: text is not UTF-8" {
+		t.Error(err)
+	}
+}
+
+func randomRow(r *rand.Rand, depth int) Row {
+	row := Row{}
+	for range r.IntN(5) {
+		row[randomText(r)] = randomValue(r, depth)
+	}
+	return row
+}
+
+func randomValue(r *rand.Rand, depth int) any {
+	switch n := r.IntN(7); {
+	case n == 0:
+		return nil
+	case n == 1:
+		return r.IntN(2) == 0
+	case n == 2:
+		v, _ := float(r.NormFloat64()*1e10, 64)
+		return v
+	case n == 3 && depth > 0:
+		return randomRow(r, depth-1)
+	case n == 4 && depth > 0:
+		list := []any{}
+		for range r.IntN(4) {
+			list = append(list, randomValue(r, depth-1))
+		}
+		return list
+	}
+	return randomText(r)
+}
+
+func randomText(r *rand.Rand) string {
+	alphabet := []rune("ab \"\\/\n\t\r\x00\x1f\x7fäß\u2028日🙂<>&")
+	var b strings.Builder
+	for range r.IntN(8) {
+		b.WriteRune(alphabet[r.IntN(len(alphabet))])
+	}
+	return b.String()
+}

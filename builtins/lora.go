@@ -1,0 +1,457 @@
+package builtins
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"starbook/builtins/dataset"
+	"starbook/gpu/model"
+	"starbook/gpu/train"
+	"starbook/runtime"
+)
+
+func loraModule() Module {
+	return Module{
+		Name:  "lora",
+		Doc:   "Low-rank adapters, in PEFT's terms and files.",
+		Funcs: []Func{loraTrain(), loraMerge()},
+	}
+}
+
+func adapterKind() KindDoc {
+	return KindDoc{
+		Name: "adapter",
+		Doc:  "A LoRA adapter as PEFT writes it: adapter_config.json and adapter_model.safetensors.",
+		Facts: []Fact{
+			{"best_step", "update after which the kept weights were taken"},
+			{"best_eval_loss", "loss on the validation rows there, in nats per trained token"},
+			{"stopped_step", "last update"},
+			{"stopped", "why training ended: patience, or end"},
+			{"trainable", "numbers that were trained"},
+			{"decisions", "what early stopping thought of each evaluation"},
+		},
+	}
+}
+
+// trainArgs are common to adapters and full training.
+type trainArgs struct {
+	Prompt      string  `arg:"prompt={prompt}\n" doc:"what comes before the trained text; names of columns in braces are filled in"`
+	Completion  string  `arg:"completion=completion" doc:"column with the text to be learnt"`
+	LR          float64 `arg:"lr=2e-4" doc:"learning rate at the top of the schedule"`
+	Schedule    string  `arg:"schedule=linear" doc:"constant, linear, cosine or wsd"`
+	Warmup      float64 `arg:"warmup=0.0" doc:"updates, or below 1 a share of all"`
+	Epochs      float64 `arg:"epochs=3.0" doc:"passes over the data at most"`
+	MaxSteps    int     `arg:"max_steps=0" doc:"updates at most; 0: as epochs says"`
+	BatchSize   int     `arg:"batch_size=8" doc:"examples per update"`
+	MicroTokens int     `arg:"micro_tokens=4096" doc:"tokens computed at a time; more need more memory" hash:"-"`
+	WeightDecay float64 `arg:"weight_decay=0.0" doc:"of AdamW"`
+	MaxGradNorm float64 `arg:"max_grad_norm=1.0" doc:"gradients are clipped to it; 0: not"`
+	EvalSteps   int     `arg:"eval_steps=0" doc:"updates between evaluations; 0: once an epoch"`
+	Validation  *Handle `arg:"validation=None" kind:"dataset" doc:"rows to evaluate on; without them validation_split is taken from the data"`
+	Split       float64 `arg:"validation_split=0.05" doc:"share of the data, by parent, that is held out for evaluation"`
+	Patience    int     `arg:"patience=3" doc:"evaluations in a row without improvement before training stops; 0: never"`
+	MinDelta    float64 `arg:"min_delta=0.0" doc:"an improvement is more than this, in nats"`
+	Seed        int64   `arg:"seed=1" doc:"of weights, order, dropout and split"`
+	MaxTokens   int     `arg:"max_tokens=0" doc:"longer examples are left out, and counted; 0: the model's context"`
+}
+
+func (a *trainArgs) check() error {
+	switch {
+	case a.Split < 0 || a.Split >= 1:
+		return fmt.Errorf("validation_split: got %g, want 0 to below 1", a.Split)
+	case a.Patience > 0 && a.Split == 0 && a.Validation == nil:
+		return errors.New("patience needs rows to evaluate on: give validation_split or validation, or set patience=0")
+	case a.Patience < 0 || a.MinDelta < 0:
+		return errors.New("patience and min_delta may not be negative")
+	}
+	return nil
+}
+
+func (a *trainArgs) options() train.Options {
+	o := train.Default()
+	o.Epochs, o.MaxSteps, o.Batch, o.MicroTokens = a.Epochs, a.MaxSteps, a.BatchSize, a.MicroTokens
+	o.LR, o.Schedule, o.Warmup, o.WeightDecay = a.LR, train.Schedule(a.Schedule), a.Warmup, a.WeightDecay
+	o.MaxGradNorm, o.EvalSteps, o.Seed = a.MaxGradNorm, a.EvalSteps, uint64(a.Seed)
+	return o
+}
+
+type loraTrainArgs struct {
+	Model    Handle   `arg:"model" kind:"model" doc:"the base; it does not change"`
+	Data     Handle   `arg:"data" kind:"dataset" doc:"rows with prompt and completion"`
+	Rank     int      `arg:"r=8" doc:"width of the adapter"`
+	Alpha    float64  `arg:"alpha=16.0" doc:"scale: alpha / r"`
+	Dropout  float64  `arg:"dropout=0.0" doc:"share of inputs dropped in training"`
+	Targets  []string `arg:"targets=[\"all-linear\"]" doc:"modules as PEFT names them; all-linear: the seven projections of every layer"`
+	RSLoRA   bool     `arg:"rslora=false" doc:"scale by alpha / sqrt(r) instead"`
+	LoRAPlus float64  `arg:"lora_plus=0.0" doc:"learning rate of B as a multiple of A's; 0: the same"`
+	trainArgs
+}
+
+func loraTrain() Func {
+	return step("lora.train", 1, runtime.GPU, "Trains an adapter on completions. The best weights by validation loss are kept. A killed training goes on where it was,\n"+
+		"to the same bits.",
+		func(ctx context.Context, h *Host, s *runtime.Step, a loraTrainArgs) (runtime.Artifact, error) {
+			m, err := h.open(s, a.Model)
+			if err != nil {
+				return runtime.Artifact{}, err
+			}
+			defer m.Close()
+			adapter, err := model.NewAdapter(m.Transformer, model.LoRA{
+				Rank: a.Rank, Alpha: a.Alpha, Dropout: a.Dropout, Targets: a.Targets, RSLoRA: a.RSLoRA, Seed: uint64(a.Seed),
+			})
+			if err != nil {
+				return runtime.Artifact{}, err
+			}
+			defer adapter.Close()
+			o := a.options()
+			o.LoRAPlus = a.LoRAPlus
+			facts, err := fit(ctx, s, m, adapter, a.Data, a.trainArgs, o)
+			if err != nil {
+				return runtime.Artifact{}, err
+			}
+			dir, err := os.MkdirTemp("", "starbook-")
+			if err != nil {
+				return runtime.Artifact{}, err
+			}
+			defer os.RemoveAll(dir)
+			if err := adapter.Save(dir, modelName(a.Model)); err != nil {
+				return runtime.Artifact{}, err
+			}
+			if err := os.WriteFile(filepath.Join(dir, "training_summary.json"), append(summary(facts), '\n'), 0o644); err != nil {
+				return runtime.Artifact{}, err
+			}
+			return keep(s, "adapter", dir, func(string) bool { return true }, facts)
+		})
+}
+
+type modelTrainArgs struct {
+	Model Handle `arg:"model" kind:"model" doc:"where to begin"`
+	Data  Handle `arg:"data" kind:"dataset" doc:"rows with prompt and completion"`
+	Name  string `arg:"name=trained" doc:"what reports call the result"`
+	trainArgs
+}
+
+func modelTrain() Func {
+	return step("model.train", 1, runtime.GPU, "Trains all weights of a model on completions, as lora.train does with an adapter.",
+		func(ctx context.Context, h *Host, s *runtime.Step, a modelTrainArgs) (runtime.Artifact, error) {
+			m, err := h.open(s, a.Model)
+			if err != nil {
+				return runtime.Artifact{}, err
+			}
+			defer m.Close()
+			if _, err := m.Unfreeze(); err != nil {
+				return runtime.Artifact{}, err
+			}
+			facts, err := fit(ctx, s, m, nil, a.Data, a.trainArgs, a.options())
+			if err != nil {
+				return runtime.Artifact{}, err
+			}
+			dir, err := os.MkdirTemp("", "starbook-")
+			if err != nil {
+				return runtime.Artifact{}, err
+			}
+			defer os.RemoveAll(dir)
+			if err := m.Save(dir, "F32"); err != nil {
+				return runtime.Artifact{}, err
+			}
+			for _, name := range []string{"tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"} {
+				b, err := os.ReadFile(filepath.Join(m.Dir, name))
+				if errors.Is(err, os.ErrNotExist) {
+					continue
+				}
+				if err == nil {
+					err = os.WriteFile(filepath.Join(dir, name), b, 0o644)
+				}
+				if err != nil {
+					return runtime.Artifact{}, err
+				}
+			}
+			facts["name"], facts["parameters"] = a.Name, parameters(m.Config)
+			return keep(s, "model", dir, modelFiles, facts)
+		})
+}
+
+// fit trains until the end or until patience runs out, and leaves the best
+// weights in place. What it is at survives a kill in the step's scratch.
+func fit(ctx context.Context, s *runtime.Step, m *loaded, adapter *model.Adapter, data Handle, a trainArgs, o train.Options) (Facts, error) {
+	examples, held, left, err := m.examples(s, data, a)
+	if err != nil {
+		return nil, err
+	}
+	t, err := train.New(m.Transformer, adapter, examples, held, o)
+	if err != nil {
+		return nil, err
+	}
+	defer t.Close()
+	f := &fitting{step: s, trainer: t, stopper: train.Stopper{Patience: a.Patience, MinDelta: a.MinDelta}, path: filepath.Join(s.Scratch(), "state.safetensors")}
+	if err := f.resume(); err != nil {
+		return nil, err
+	}
+	if err := f.run(ctx); err != nil {
+		return nil, err
+	}
+	params := m.Params()
+	if adapter != nil {
+		params = adapter.Params
+	}
+	if best := t.BestWeights(); best != nil {
+		if err := params.Write(best); err != nil {
+			return nil, err
+		}
+	}
+	facts := Facts{
+		"rows": len(examples), "validation_rows": len(held), "left_out": left, "trainable": params.Len(), "stopped_step": t.Step(),
+		"stopped": f.stopped, "patience": a.Patience, "eval_steps": a.EvalSteps, "decisions": f.decisions,
+		"epochs": f.epoch, "tokens": f.tokens,
+	}
+	if best, ok := t.Best(); ok {
+		facts["best_step"], facts["best_eval_loss"] = best.Step, best.Loss
+	}
+	return facts, nil
+}
+
+// examples turns rows into tokens and holds some out, by parent.
+func (l *loaded) examples(s *runtime.Step, data Handle, a trainArgs) (examples, held []train.Example, left int, err error) {
+	limit := a.MaxTokens
+	if limit == 0 {
+		limit = l.Config.MaxPositions
+	}
+	rows, err := ReadRows(s.Store(), data)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	var heldRows []Row
+	if a.Validation != nil {
+		if heldRows, err = ReadRows(s.Store(), *a.Validation); err != nil {
+			return nil, nil, 0, err
+		}
+	} else if a.Split > 0 {
+		parts, err := dataset.Split(rows, []float64{1 - a.Split, a.Split}, uint64(a.Seed))
+		if err != nil {
+			return nil, nil, 0, err
+		}
+		rows, heldRows = parts[0], parts[1]
+	}
+	for _, part := range []struct {
+		rows []Row
+		out  *[]train.Example
+	}{{rows, &examples}, {heldRows, &held}} {
+		for i, r := range part.rows {
+			e, err := l.example(r, a)
+			if err != nil {
+				return nil, nil, 0, fmt.Errorf("row %d: %w", i+1, err)
+			}
+			if len(e.Tokens) > limit {
+				left++
+				continue
+			}
+			*part.out = append(*part.out, e)
+		}
+	}
+	if left > 0 {
+		s.Warn(fmt.Sprintf("%s longer than %d tokens left out", plural(left, "examples"), limit))
+	}
+	return examples, held, left, nil
+}
+
+// example is one row as tokens: the prompt is read, the completion and the end
+// of text are learnt. They are encoded apart, as generation will see them.
+func (l *loaded) example(r Row, a trainArgs) (train.Example, error) {
+	prompt, err := fill(a.Prompt, func(name string) (string, bool) { return dataset.Text(r, name) })
+	if err != nil {
+		return train.Example{}, err
+	}
+	completion, ok := dataset.Text(r, a.Completion)
+	if !ok {
+		return train.Example{}, fmt.Errorf("no text in column %q: there are %s", a.Completion, strings.Join(sortedKeys(r), ", "))
+	}
+	if len(l.Config.EOS) == 0 {
+		return train.Example{}, errors.New("the model names no end-of-text token (eos_token_id in config.json): it would never learn to stop")
+	}
+	before := l.Tokenizer.EncodeSpecial(prompt)
+	tokens := append(slices.Clone(before), l.Tokenizer.EncodePlain(completion)...)
+	tokens = append(tokens, l.Config.EOS[0])
+	trained := make([]bool, len(tokens))
+	for i := len(before); i < len(tokens); i++ {
+		trained[i] = i > 0
+	}
+	return train.Example{Tokens: tokens, Trained: trained}, nil
+}
+
+// fitting is a training that a step looks after.
+type fitting struct {
+	step      *runtime.Step
+	trainer   *train.Trainer
+	stopper   train.Stopper
+	path      string // of the state that survives a kill
+	decisions []string
+	stopped   string
+	epoch     float64
+	tokens    int
+}
+
+// saveEvery bounds what a kill can cost.
+const saveEvery = 15 * time.Second
+
+// resume continues from the state of a killed process, if there is one: the
+// stopping rule is told the evaluations again, the series lose what lies behind.
+func (f *fitting) resume() error {
+	st, err := train.ReadState(f.path)
+	if errors.Is(err, os.ErrNotExist) {
+		return f.step.DropPoints(0)
+	}
+	if err != nil {
+		return err
+	}
+	if err := f.trainer.Restore(st); err != nil {
+		return err
+	}
+	f.step.Log(fmt.Sprintf("going on after update %d", st.Step()))
+	if err := f.step.DropPoints(int64(st.Step()) + 1); err != nil {
+		return err
+	}
+	for _, e := range f.trainer.Evals() {
+		f.judge(e.Loss)
+	}
+	rows, err := f.step.Store().Points(f.step.Key(), "train/rows")
+	if err != nil {
+		return err
+	}
+	for _, p := range rows {
+		f.tokens += int(p.V)
+	}
+	return nil
+}
+
+func (f *fitting) judge(loss float64) train.Verdict {
+	v := f.stopper.Judge(loss)
+	f.decisions = append(f.decisions, v.Why)
+	if v.Stop {
+		f.stopped = "patience"
+	}
+	return v
+}
+
+func (f *fitting) run(ctx context.Context) error {
+	saved, begun, computed := time.Now(), time.Now(), 0
+	total := f.trainer.Total()
+	if f.stopped == "" {
+		f.stopped = "end"
+	}
+	if f.stopped == "patience" || f.trainer.Done() {
+		return nil
+	}
+	for u, err := range f.trainer.Steps(ctx) {
+		if err != nil {
+			if ctx.Err() != nil {
+				return errors.Join(err, f.save())
+			}
+			return err
+		}
+		computed += u.Rows
+		f.epoch = u.Epoch
+		f.tokens += u.Rows
+		f.record(u, float64(computed)/time.Since(begun).Seconds())
+		f.step.Progress(int64(u.Step), int64(total), "")
+		if u.Eval != nil {
+			v := f.judge(u.Eval.Loss)
+			f.step.Log(v.Why)
+			if v.Stop {
+				return nil
+			}
+		}
+		if u.Eval != nil || time.Since(saved) > saveEvery {
+			if err := f.save(); err != nil {
+				return err
+			}
+			saved = time.Now()
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return errors.Join(err, f.save())
+	}
+	return nil
+}
+
+// record writes an update's metrics. The rate is shown and not kept: it is no
+// function of the step's arguments.
+func (f *fitting) record(u train.Update, rate float64) {
+	x := int64(u.Step)
+	f.step.Metric("train/loss", x, u.Loss)
+	f.step.Metric("train/grad_norm", x, u.GradNorm)
+	f.step.Metric("train/learning_rate", x, u.LR)
+	f.step.Metric("train/rows", x, float64(u.Rows))
+	f.step.Show("train/tokens_per_second", x, rate)
+	if u.Skipped {
+		f.step.Warn(fmt.Sprintf("update %d skipped: loss or gradient is not finite; examples %v", u.Step, u.Bad))
+	}
+	if u.Eval != nil {
+		f.step.Metric("eval/loss", x, u.Eval.Loss)
+		f.step.Metric("eval/perplexity", x, u.Eval.Perplexity())
+	}
+}
+
+// save writes the state after the metrics up to it are durable, so that a
+// resumed series has no holes.
+func (f *fitting) save() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := f.step.Store().Flush(ctx); err != nil {
+		return err
+	}
+	st, err := f.trainer.State()
+	if err != nil {
+		return err
+	}
+	return st.WriteFile(f.path)
+}
+
+type loraMergeArgs struct {
+	Model   Handle `arg:"model" kind:"model" doc:"the base"`
+	Adapter Handle `arg:"adapter" kind:"adapter" doc:"of lora.train"`
+	Name    string `arg:"name=" doc:"what reports call the result; empty: the base's name and +lora"`
+}
+
+func loraMerge() Func {
+	return step("lora.merge", 1, runtime.GPU, "Folds an adapter into its base, rounding once, and says what the rounding lost:\n"+
+		".retained is the share of the change that survived, .error the relative size of what was added.",
+		func(ctx context.Context, h *Host, s *runtime.Step, a loraMergeArgs) (runtime.Artifact, error) {
+			m, err := h.open(s, a.Model)
+			if err != nil {
+				return runtime.Artifact{}, err
+			}
+			defer m.Close()
+			adapter, err := m.adapter(s, a.Adapter)
+			if err != nil {
+				return runtime.Artifact{}, err
+			}
+			defer adapter.Close()
+			dir, err := os.MkdirTemp("", "starbook-")
+			if err != nil {
+				return runtime.Artifact{}, err
+			}
+			defer os.RemoveAll(dir)
+			out := filepath.Join(dir, "merged")
+			report, err := adapter.Merge(ctx, m.Dir, out)
+			if err != nil {
+				return runtime.Artifact{}, err
+			}
+			if report.Total.Error > 0.3 {
+				s.Warn(fmt.Sprintf("the merge keeps %.0f %% of the adapter's change with an error of %.2f (worst: %s): use the adapter unmerged, or store the model in float32",
+					100*report.Total.Retained, report.Total.Error, report.Worst().Name))
+			}
+			name := a.Name
+			if name == "" {
+				name = modelName(a.Model) + "+lora"
+			}
+			return keep(s, "model", out, modelFiles, Facts{
+				"name": name, "parameters": parameters(m.Config), "retained": report.Total.Retained, "error": report.Total.Error, "tensors": len(report.Tensors),
+			})
+		})
+}

@@ -1,0 +1,61 @@
+package model
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Decoding says how completions are chosen.
+type Decoding struct {
+	MaxNew      int      // tokens of a completion at most
+	EOS         []int32  // each ends a completion; nil: those of the configuration
+	Batch       int      // sequences at a time; 0: 32
+	Rows        int      // prompt tokens computed at a time; 0: 1024
+	Temperature float64  // 0: the likeliest token, else sampling
+	TopP        float64  // sample from the fewest tokens of this probability together; 0: from all
+	Seed        uint64   // of sampling
+	Keys        []uint64 // of sampling, one for each prompt; nil: the prompts' places
+}
+
+// Completion is what follows a prompt. Which other prompts were computed with
+// it has no influence on it, to the last bit.
+type Completion struct {
+	Prompt  int       // its place among the prompts
+	Tokens  []int32   // the ending EOS included
+	LogProb []float32 // of each token, in nats, before temperature and TopP
+	Stopped bool      // by an EOS; otherwise it was cut off
+}
+
+// Body returns the tokens without the ending EOS.
+func (c Completion) Body() []int32 {
+	if c.Stopped {
+		return c.Tokens[:len(c.Tokens)-1]
+	}
+	return c.Tokens
+}
+
+// MeanLogProb returns the mean of LogProb: how sure the model was all along.
+func (c Completion) MeanLogProb() float64 {
+	var sum float64
+	for _, l := range c.LogProb {
+		sum += float64(l)
+	}
+	return sum / float64(len(c.LogProb))
+}
+
+// MinLogProb returns the least of LogProb: how sure it was where it was least.
+func (c Completion) MinLogProb() float64 { return float64(slices.Min(c.LogProb)) }
+
+func (o Decoding) check(prompts int) error {
+	switch {
+	case o.MaxNew <= 0:
+		return fmt.Errorf("model: generate: max_new is %d: it must be positive", o.MaxNew)
+	case o.Batch < 0 || o.Rows < 0:
+		return fmt.Errorf("model: generate: batch is %d and rows %d: neither may be negative", o.Batch, o.Rows)
+	case !(o.Temperature >= 0) || !(o.TopP >= 0 && o.TopP <= 1):
+		return fmt.Errorf("model: generate: temperature is %g and top_p %g: they must be at least 0, and top_p at most 1", o.Temperature, o.TopP)
+	case o.Keys != nil && len(o.Keys) != prompts:
+		return fmt.Errorf("model: generate: %d keys for %d prompts", len(o.Keys), prompts)
+	}
+	return nil
+}

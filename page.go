@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"starbook/builtins"
+)
+
+func (a *app) reportCmd() *cobra.Command {
+	var out string
+	cmd := &cobra.Command{
+		Use: "report [RUN...]", Short: "Write the report of a run, or a comparison of several",
+		ValidArgsFunction: a.completeRuns,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			st, err := a.open(false)
+			if err != nil {
+				return err
+			}
+			defer st.Close()
+			if len(args) == 0 {
+				args = []string{"@latest"}
+			}
+			ids := make([]string, len(args))
+			for i, ref := range args {
+				r, err := st.Run(ref)
+				if err != nil {
+					return err
+				}
+				ids[i] = r.ID
+			}
+			if err := writeReport(st, ids, out); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), out)
+			return err
+		},
+	}
+	cmd.Flags().StringVarP(&out, "output", "o", "report.html", "where to write it")
+	return cmd
+}
+
+func (a *app) docCmd() *cobra.Command {
+	var asJSON bool
+	host := &builtins.Host{}
+	cmd := &cobra.Command{
+		Use: "doc [NAME]", Short: "Explain what a notebook can say: all, a module, or one built-in", Args: cobra.MaximumNArgs(1),
+		Example: "  starbook doc\n  starbook doc lora.train",
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			var names []string
+			for _, m := range host.Modules() {
+				names = append(names, m.Name+"\t"+m.Doc)
+				for _, f := range m.Funcs {
+					first, _, _ := strings.Cut(f.Doc, "\n")
+					names = append(names, f.Name+"\t"+first)
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if asJSON {
+				return writeJSON(cmd.OutOrStdout(), host.Modules())
+			}
+			text, err := host.Manual(strings.Join(args, ""))
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprint(cmd.OutOrStdout(), text)
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}

@@ -1,0 +1,105 @@
+package reports
+
+import (
+	"fmt"
+	"slices"
+
+	"starbook/runtime/event"
+)
+
+// leader says who leads and whether that is more than luck: it tests the
+// leader against each of the next runs on the items that both answered, and
+// corrects the p-values for their number (Holm).
+func (b *builder) leader(rows []boardRow) (verdict, error) {
+	if rows[0].N == 0 {
+		return verdict{Sentence: plural(int64(len(rows)), "run") + ", none of them evaluated.", Support: "A loss is no pass rate."}, nil
+	}
+	top := rows[0]
+	v := verdict{Subject: top.ID, Sentence: fmt.Sprintf("leads with %s (95%s%% interval %s–%s, n%s%s).", percent(top.Rate()), nb, rate(top.Low), rate(top.High), nb, count(int64(top.N)))}
+	mine, err := b.passes(top)
+	if err != nil {
+		return v, err
+	}
+	var tests []pairing
+	for i := 1; i < min(len(rows), pairedRuns); i++ {
+		theirs, err := b.passes(rows[i])
+		if err != nil {
+			return v, err
+		}
+		if p := pair(theirs, mine); p.items > 0 {
+			p.row = i
+			tests = append(tests, p)
+		}
+	}
+	holm(tests)
+	for _, t := range tests {
+		rows[t.row].Against = fmt.Sprintf("%s, p%s%s", points(float64(t.broken-t.fixed)/float64(t.items)), nb, pvalue(t.p))
+	}
+	if len(tests) > 0 {
+		t := tests[0]
+		v.Support = fmt.Sprintf("Against %s on the same %s: %s, %s fixed, %s broken; exact McNemar p%s%s", rows[t.row].ID, plural(int64(t.items), "item"),
+			points(float64(t.fixed-t.broken)/float64(t.items)), count(int64(t.fixed)), count(int64(t.broken)), nb, pvalue(t.p))
+		if len(tests) > 1 {
+			v.Support += fmt.Sprintf(", corrected for %d comparisons", len(tests))
+		}
+		v.Support += "."
+		if t.p >= alpha {
+			v.Support += " No difference between the two is shown."
+		}
+		v.Support += " The leader was picked on these very items: expect a little less on new ones."
+	}
+	return v, nil
+}
+
+// passes returns which items the run's evaluation passed.
+func (b *builder) passes(r boardRow) (map[string]bool, error) {
+	samples, err := sideSamples(b.st, event.Side{Step: r.scoresKey})
+	if err != nil {
+		return nil, fmt.Errorf("reports: run %s: %w", r.ID, err)
+	}
+	out := make(map[string]bool, len(samples))
+	for _, s := range samples {
+		out[item(s)] = s.Outcome == "pass"
+	}
+	return out, nil
+}
+
+// pairing is two runs on the same items.
+type pairing struct {
+	row, items, fixed, broken int
+	p                         float64
+}
+
+// pair counts the items that only one of both passed.
+func pair(before, after map[string]bool) pairing {
+	var p pairing
+	for k, was := range before {
+		is, ok := after[k]
+		if !ok {
+			continue
+		}
+		p.items++
+		if is && !was {
+			p.fixed++
+		}
+		if was && !is {
+			p.broken++
+		}
+	}
+	p.p = mcnemar(p.fixed, p.broken)
+	return p
+}
+
+// holm corrects the p-values of several tests at once (Holm 1979).
+func holm(tests []pairing) {
+	order := make([]int, len(tests))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return cmpFloat(tests[i].p, tests[j].p) })
+	worst := 0.0
+	for k, i := range order {
+		worst = max(worst, min(1, tests[i].p*float64(len(tests)-k)))
+		tests[i].p = worst
+	}
+}

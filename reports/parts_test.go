@@ -1,0 +1,271 @@
+package reports
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"gonum.org/v1/plot/vg"
+
+	"starbook/runtime/cas"
+	"starbook/runtime/store"
+)
+
+func TestFormats(t *testing.T) {
+	plain := strings.NewReplacer(nb, " ")
+	for _, c := range []struct{ got, want string }{
+		{number(0.41271), "0.4127"},
+		{number(12345), "12,345"},
+		{number(-1234567), "−1,234,567"},
+		{number(3e-6), "3×10⁻⁶"},
+		{number(0.0005), "0.0005"},
+		{number(123456.7), "123,457"},
+		{number(math.Inf(-1)), "-∞"},
+		{number(math.NaN()), "not a number"},
+		{number(0), "0"},
+		{number(-0.25), "−0.25"},
+		{percent(0.8741), "87.4 %"},
+		{points(0.217), "+21.7 points"},
+		{points(-0.004), "−0.4 points"},
+		{points(0), "0.0 points"},
+		{seconds(0.0123), "12 ms"},
+		{seconds(3.21), "3.2 s"},
+		{seconds(59.96), "1 min 00 s"},
+		{seconds(104.6), "1 min 45 s"},
+		{seconds(2471), "41 min"},
+		{seconds(7500), "2 h 05 min"},
+		{seconds(3599), "1 h 00 min"},
+		{seconds(1e6), "278 h"},
+		{seconds(math.NaN()), "–"},
+		{dollars(0), "$0"},
+		{dollars(3.2046), "$3.20"},
+		{dollars(0.00421), "$0.0042"},
+		{dollars(12345.6), "$12,346"},
+		{pvalue(3e-41), "= 3×10⁻⁴¹"},
+		{pvalue(0.031), "= 0.031"},
+		{pvalue(0), "< 10⁻³⁰⁰"},
+		{pvalue(1), "= 1"},
+		{pvalue(math.NaN()), "unknown"},
+		{bytesize(512), "512 bytes"},
+		{bytesize(3 << 19), "1.5 MiB"},
+		{plural(1, "row"), "1 row"},
+		{plural(2000, "row"), "2,000 rows"},
+		{plural(2, "batch"), "2 batches"},
+		{ordinal(2), "2nd"},
+		{ordinal(11), "11th"},
+		{ordinal(23), "23rd"},
+		{shellQuote("a b"), "'a b'"},
+		{shellQuote("lr=1e-5"), "lr=1e-5"},
+		{shellQuote(""), "''"},
+		{shellQuote("it's"), `'it'\''s'`},
+	} {
+		if got := plain.Replace(c.got); got != c.want {
+			t.Errorf("got %q, want %q", got, c.want)
+		}
+	}
+}
+
+// Intervals from research/distill-eval.md, checked there against another
+// implementation; exact p-values likewise.
+func TestIntervals(t *testing.T) {
+	for _, c := range []struct {
+		passed, n int
+		low, high float64
+	}{{12669, 20000, 62.7, 64.0}, {633, 1000, 60.3, 66.2}, {127, 200, 56.6, 69.9}, {63, 100, 53.2, 71.8}, {176, 200, 82.8, 91.8}, {0, 0, 0, 100}} {
+		low, high := wilson(c.passed, c.n)
+		if math.Abs(100*low-c.low) > 0.05 || math.Abs(100*high-c.high) > 0.05 {
+			t.Errorf("%d of %d: %.2f to %.2f, want %v to %v", c.passed, c.n, 100*low, 100*high, c.low, c.high)
+		}
+	}
+	for _, c := range []struct {
+		fixed, broken int
+		p             float64
+	}{{5, 15, 0.041}, {10, 25, 0.017}, {0, 5, 0.0625}, {0, 6, 0.031}, {0, 0, 1}, {7, 7, 1}} {
+		if p := mcnemar(c.fixed, c.broken); math.Abs(p-c.p) > 5e-4 {
+			t.Errorf("%d against %d: p %.4f, want %v", c.fixed, c.broken, p, c.p)
+		}
+	}
+}
+
+func TestHolm(t *testing.T) {
+	tests := []pairing{{p: 0.04}, {p: 0.01}, {p: 0.03}}
+	holm(tests)
+	for i, want := range []float64{0.06, 0.03, 0.06} {
+		if math.Abs(tests[i].p-want) > 1e-12 {
+			t.Errorf("test %d: %v, want %v", i, tests[i].p, want)
+		}
+	}
+}
+
+func TestCells(t *testing.T) {
+	type c struct {
+		title      string
+		markdown   bool
+		start, end int
+		text       string
+	}
+	for name, tt := range map[string]struct {
+		src  string
+		want []c
+	}{
+		"two":        {"# %% One\nx = 1\n# %% [markdown] Two id=7\n# # Title\n#\n# text\n", []c{{"One", false, 1, 2, "x = 1"}, {"Two", true, 3, 6, "# Title\n\ntext"}}},
+		"no marker":  {"x = 1\ny = 2", []c{{"", false, 1, 2, "x = 1\ny = 2"}}},
+		"text first": {"x = 1\n# %%\ny = 2\n", []c{{"", false, 1, 1, "x = 1"}, {"", false, 2, 3, "y = 2"}}},
+		"blank head": {"\n\n# %% A\nx\n", []c{{"A", false, 1, 4, "x"}}},
+		"string":     {"# %% [md]\n\"\"\"\n# Hello\n\"\"\"\n", []c{{"", true, 1, 4, "# Hello"}}},
+		"crlf":       {"# %% A\r\nx\r\n", []c{{"A", false, 1, 2, "x"}}},
+		"empty":      {"", []c{{"", false, 1, 1, ""}}},
+	} {
+		var got []c
+		for _, x := range cells(tt.src) {
+			got = append(got, c{x.Title, x.Markdown, x.Start, x.End, x.Text})
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %+v, want %+v", name, got, tt.want)
+		}
+	}
+}
+
+func TestInert(t *testing.T) {
+	for in, want := range map[string]string{
+		"plain\ttext\n": "plain\ttext\n", "a\r\nb\rc": "a\nb␍c", "\x00\x1b[31m\x7f": "␀␛[31m␡", "\u202eabc\u2069": "⟨U+202E⟩abc⟨U+2069⟩",
+		"\xffé\x80": "⟨FF⟩é⟨80⟩", "\u0085\u200b\ufeff": "⟨U+0085⟩⟨U+200B⟩⟨U+FEFF⟩", "👩\u200d🔬": "👩\u200d🔬", "\U000e0041": "⟨U+E0041⟩", "\ufffd": "⟨U+FFFD⟩",
+	} {
+		if got := inert(in); got != want {
+			t.Errorf("%q became %q, want %q", in, got, want)
+		}
+	}
+}
+
+func FuzzInert(f *testing.F) {
+	f.Add("a\u202eb\r\n\xf0\x28")
+	f.Fuzz(func(t *testing.T, s string) {
+		once := inert(s)
+		if strings.ContainsFunc(once, deceptive) || inert(once) != once {
+			t.Errorf("%q became %q", s, once)
+		}
+	})
+}
+
+func TestHighlightKeepsTheText(t *testing.T) {
+	src := "def f(x):  # a \"comment\"\n    return data.map(x, 'a\\'b', 1e-5, not True)\ns = \"\"\"long\n# no comment\n\"\"\"\n\"open\n<&>"
+	out := string(highlight(src))
+	text := strings.NewReplacer("&lt;", "<", "&gt;", ">", "&amp;", "&", "&#34;", `"`, "&#39;", "'").Replace(tags.ReplaceAllString(out, ""))
+	if text != src {
+		t.Errorf("got %q, want %q", text, src)
+	}
+	for _, want := range []string{`<span class="com"># a &#34;comment&#34;</span>`, `<span class="key">return</span>`, `<span class="fun">data.map</span>`, `<span class="str">&#39;a\&#39;b&#39;</span>`, `<span class="num">1e-5</span>`, "<span class=\"str\">&#34;&#34;&#34;long\n# no comment\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %s in %s", want, out)
+		}
+	}
+}
+
+func TestDiff(t *testing.T) {
+	write := func(ls []diffLine) string {
+		s := ""
+		for _, l := range ls {
+			s += l.Sign() + l.Text + "\n"
+		}
+		return s
+	}
+	a := "1\n2\n3\n4\n5\n6\n7\n8\n9"
+	if d := diff(a, a); d != nil {
+		t.Errorf("a text differs from itself: %v", d)
+	}
+	got := write(diff(a, "1\n2\n3\nfour\n5\n6\n7\n8\n9\n10"))
+	want := " 2\n 3\n-4\n+four\n 5\n 6\n@…\n 8\n 9\n+10\n"
+	if got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	if got := write(diff("a", "b")); got != "-a\n+b\n" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestSmoothDoesNotLag(t *testing.T) {
+	ys := make([]float64, 200)
+	for i := range ys {
+		ys[i] = float64(i)
+	}
+	ys[50] = math.NaN()
+	for i, y := range smooth(ys) {
+		if i == 50 != math.IsNaN(y) {
+			t.Fatalf("at %d: %v", i, y)
+		}
+		if i != 50 && math.Abs(y-float64(i)) > 1 {
+			t.Errorf("the mean of a line is %v at %d", y, i)
+		}
+	}
+}
+
+func TestCanvas(t *testing.T) {
+	c := newCanvas(100, 50)
+	var p vg.Path
+	p.Move(vg.Point{X: 10, Y: 10})
+	p.Line(vg.Point{X: 20, Y: 10})
+	c.SetColor(ink("c3"))
+	c.Push()
+	c.Translate(vg.Point{X: 5, Y: 5})
+	c.Rotate(math.Pi / 2)
+	c.Stroke(p)
+	c.Pop()
+	c.Stroke(p)
+	p = nil
+	p.Arc(vg.Point{X: 50, Y: 25}, 10, 0, 2*math.Pi)
+	c.Fill(p)
+	want := `<path class="l c3" stroke-width="1" d="M-5 35L-5 25"/>` + // turned to the left, about (5, 5)
+		`<path class="l c3" stroke-width="1" d="M10 40L20 40"/>` +
+		`<path class="f c3" d="M60 25A10 10 0 0 0 40 25A10 10 0 0 0 60 25"/>`
+	if got := c.b.String(); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// lineageRun is a run whose steps read each other's outputs.
+func lineageRun(edges map[string][]string, order ...string) *run {
+	r := &run{}
+	for i, name := range order {
+		var in []cas.Digest
+		for _, e := range edges[name] {
+			in = append(in, cas.Sum([]byte(e)))
+		}
+		r.Uses = append(r.Uses, use{
+			Use:  store.Use{Seq: i + 1, Key: cas.Sum([]byte("key " + name)), Name: name},
+			Step: store.Step{Inputs: in, Output: cas.Sum([]byte(name)), Kind: "model"}, Done: true,
+		})
+	}
+	return r
+}
+
+func TestLineage(t *testing.T) {
+	l := lineageOf(lineageRun(map[string][]string{"eval": {"base", "test"}, "train": {"base", "data"}, "merge": {"base", "train"}, "after": {"merge", "test", "elsewhere"}},
+		"base", "data", "test", "eval", "train", "merge", "after"))
+	layer := map[string]int{}
+	for _, n := range l.nodes {
+		if n.state != "ghost" {
+			layer[n.name] = n.layer
+		}
+		for _, f := range n.from {
+			if f.layer != n.layer-1 {
+				t.Errorf("an arrow goes from layer %d to %d", f.layer, n.layer)
+			}
+		}
+	}
+	want := map[string]int{"base": 0, "data": 0, "test": 0, "eval": 1, "train": 1, "merge": 2, "after": 3, "given": 2}
+	for name, at := range want {
+		if layer[name] != at {
+			t.Errorf("%s stands in layer %d, want %d", name, layer[name], at)
+		}
+	}
+	for _, ns := range l.layers {
+		for i, n := range ns {
+			for _, m := range ns[i+1:] {
+				if n.y < m.y+m.height() && m.y < n.y+n.height() {
+					t.Errorf("%q and %q overlap", n.name, m.name)
+				}
+			}
+		}
+	}
+}

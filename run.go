@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"starbook/builtins"
+	"starbook/gpu"
+	"starbook/gpu/cpu"
+	"starbook/reports"
+	"starbook/runtime"
+	"starbook/runtime/event"
+	"starbook/runtime/store"
+)
+
+// runFlags are the flags of `run`.
+type runFlags struct {
+	params   []string
+	fresh    []string
+	report   string
+	noReport bool
+}
+
+func (a *app) runCmd() *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run NOTEBOOK",
+		Short: "Run a notebook; run it again to go on where it was",
+		Args:  cobra.ExactArgs(1),
+		Example: "  starbook run scripts/quickstart.star\n" +
+			"  starbook run scripts/quickstart.star -p choose=random -p lr=1e-3",
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return []string{"star"}, cobra.ShellCompDirectiveFilterFileExt
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return a.run(cmd.Context(), args[0], f) },
+	}
+	cmd.Flags().StringArrayVarP(&f.params, "param", "p", nil, "set a parameter: name=value (repeat for more)")
+	cmd.Flags().StringSliceVar(&f.fresh, "fresh", nil, "do these steps again: names such as lora.train, or all")
+	cmd.Flags().StringVarP(&f.report, "output", "o", "report.html", "where to write the report")
+	cmd.Flags().BoolVar(&f.noReport, "no-report", false, "write no report")
+	return cmd
+}
+
+func (a *app) run(ctx context.Context, path string, f runFlags) (err error) {
+	params, err := parseParams(f.params)
+	if err != nil {
+		return err
+	}
+	nb, err := runtime.ReadNotebook(path)
+	if err != nil {
+		return err
+	}
+	st, err := a.open(true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	host := &builtins.Host{Dir: filepath.Dir(path), OpenDevice: openDevice}
+	defer func() { err = errors.Join(err, host.Close()) }()
+	console := newConsole(os.Stdout)
+	r := &runtime.Run{
+		Notebook: nb, Store: st, Sink: console, Params: params, Fresh: f.fresh, Argv: os.Args,
+		Pool: runtime.NewPool(map[runtime.Resource]int{runtime.GPU: 1, runtime.Net: 4, runtime.CPU: 2}),
+		Env:  map[string]string{"starbook": revision()},
+	}
+	failed := r.Exec(ctx, host.Predeclared())
+	console.Close()
+	if errors.Is(failed, runtime.ErrUsage) {
+		return failed
+	}
+	if !f.noReport {
+		if err := writeReport(st, []string{r.ID}, f.report); err != nil {
+			return errors.Join(failed, err)
+		}
+	}
+	if err := conclude(os.Stdout, st, r.ID, f); err != nil {
+		return errors.Join(failed, err)
+	}
+	if errors.Is(failed, runtime.ErrInterrupted) {
+		return fmt.Errorf("%w: run the same command again to go on", failed)
+	}
+	return failed
+}
+
+// conclude prints what the run came to: steps, what hits saved, the report.
+func conclude(w io.Writer, st *store.Store, id string, f runFlags) error {
+	s, err := load(st, id)
+	if err != nil {
+		return err
+	}
+	hits, saved := 0, 0.0
+	for _, u := range s.Steps {
+		if u.Hit {
+			hits++
+			if step, err := st.Step(u.Key); err == nil {
+				saved += step.Seconds
+			}
+		}
+	}
+	fmt.Fprintf(w, "\nrun %s %s in %s: %d steps, %d of them hits", s.ID, s.Status, took(s.Run), len(s.Steps), hits)
+	if saved >= 0.1 {
+		fmt.Fprintf(w, " (saved %s)", event.Seconds(saved))
+	}
+	fmt.Fprintln(w)
+	if !f.noReport {
+		fmt.Fprintln(w, "report: "+f.report)
+	}
+	return nil
+}
+
+func parseParams(list []string) (map[string]string, error) {
+	out := map[string]string{}
+	for _, p := range list {
+		name, value, ok := strings.Cut(p, "=")
+		if !ok || name == "" {
+			return nil, fmt.Errorf("%w: -p %q: write name=value", errUsage, p)
+		}
+		out[name] = value
+	}
+	return out, nil
+}
+
+func openDevice() (gpu.Device, error) {
+	d, err := cpu.New(cpu.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// newConsole draws a live region on a terminal, and honours NO_COLOR.
+func newConsole(f *os.File) *event.Console {
+	c := event.NewConsole(f)
+	fd := int(f.Fd())
+	if term.IsTerminal(fd) && os.Getenv("TERM") != "dumb" {
+		c.Terminal = true
+		c.Color = os.Getenv("NO_COLOR") == ""
+		c.Width = func() int {
+			w, _, err := term.GetSize(fd)
+			if err != nil {
+				return 80
+			}
+			return w
+		}
+	}
+	return c
+}
+
+// writeReport writes a page whole or not at all.
+func writeReport(st *store.Store, runs []string, path string) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".report-*.html")
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	defer os.Remove(tmp.Name()) // gone after the rename
+	err = reports.Write(tmp, st, runs, reports.Options{})
+	err = errors.Join(err, tmp.Chmod(0o644), tmp.Close())
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return os.Rename(tmp.Name(), path)
+}

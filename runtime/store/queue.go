@@ -1,0 +1,121 @@
+package store
+
+import (
+	"context"
+
+	"starbook/runtime/cas"
+)
+
+const (
+	groupPoints = 4096    // so many queued points do not wait for more
+	maxPoints   = 1 << 16 // queued; then callers wait, for nothing may be lost
+	maxWrites   = 1 << 13
+)
+
+// group is what one transaction writes: first the points, then the writes in order.
+type group struct {
+	points []reading
+	writes []write
+}
+
+func (g group) empty() bool { return len(g.points) == 0 && len(g.writes) == 0 }
+
+// reading is a queued point.
+type reading struct {
+	step cas.Digest
+	name string
+	Point
+}
+
+// write is a queued change. Done takes the outcome; nil if nobody waits, and then
+// do is one statement.
+type write struct {
+	do   func(*conn) error
+	done chan<- error
+}
+
+// point queues a point. It waits only if the queue is full.
+func (w *writer) point(r reading) {
+	w.mu.Lock()
+	for len(w.queue.points) >= maxPoints && w.usable() == nil {
+		w.room.Wait()
+	}
+	if w.usable() == nil {
+		if w.queue.empty() {
+			signal(w.some)
+		}
+		w.queue.points = append(w.queue.points, r)
+		if len(w.queue.points) == groupPoints {
+			signal(w.urgent)
+		}
+	}
+	w.mu.Unlock()
+}
+
+// later queues a change of one statement that nobody waits for; the error is that of
+// the writer as a whole.
+func (w *writer) later(do func(*conn) error) error { return w.add(write{do: do}) }
+
+// now queues a change and waits until it is durable.
+func (w *writer) now(do func(*conn) error) error {
+	done := make(chan error, 1)
+	if err := w.add(write{do, done}); err != nil {
+		return err
+	}
+	return <-done
+}
+
+func (w *writer) add(c write) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.queue.writes) >= maxWrites && w.usable() == nil {
+		w.room.Wait()
+	}
+	if err := w.usable(); err != nil {
+		return err
+	}
+	if w.queue.empty() {
+		signal(w.some)
+	}
+	w.queue.writes = append(w.queue.writes, c)
+	if c.done != nil || len(w.queue.writes) == maxWrites/2 {
+		signal(w.urgent)
+	}
+	return nil
+}
+
+// usable says why nothing can be queued. The caller holds mu.
+func (w *writer) usable() error {
+	if w.err == nil && w.closed {
+		return errClosed
+	}
+	return w.err
+}
+
+// flush waits until what was queued so far is durable; if nothing is, it costs nothing.
+func (w *writer) flush(ctx context.Context) error {
+	w.mu.Lock()
+	idle, err := w.queue.empty() && !w.atWork, w.err
+	w.mu.Unlock()
+	if idle || err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	if err := w.add(write{func(*conn) error { return nil }, done}); err != nil {
+		return err
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// signal leaves a token in c unless one is there.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
