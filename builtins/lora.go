@@ -196,6 +196,7 @@ func fit(ctx context.Context, s *runtime.Step, m *loaded, adapter *model.Adapter
 	if err := f.run(ctx); err != nil {
 		return nil, err
 	}
+	_, perEpoch := o.Steps(len(examples))
 	params := m.Params()
 	if adapter != nil {
 		params = adapter.Params
@@ -208,7 +209,7 @@ func fit(ctx context.Context, s *runtime.Step, m *loaded, adapter *model.Adapter
 	facts := Facts{
 		"rows": len(examples), "validation_rows": len(held), "left_out": left, "trainable": params.Len(), "stopped_step": t.Step(),
 		"stopped": f.stopped, "patience": a.Patience, "eval_steps": a.EvalSteps, "decisions": f.decisions,
-		"epochs": f.epoch, "tokens": f.tokens,
+		"epochs": float64(t.Step()) / float64(perEpoch), "tokens": f.tokens,
 	}
 	if best, ok := t.Best(); ok {
 		facts["best_step"], facts["best_eval_loss"] = best.Step, best.Loss
@@ -292,8 +293,7 @@ type fitting struct {
 	path      string // of the state that survives a kill
 	decisions []string
 	stopped   string
-	epoch     float64
-	tokens    int
+	tokens    int // computed, of the whole training
 }
 
 // saveEvery bounds what a kill can cost.
@@ -355,7 +355,6 @@ func (f *fitting) run(ctx context.Context) error {
 			return err
 		}
 		computed += u.Rows
-		f.epoch = u.Epoch
 		f.tokens += u.Rows
 		f.record(u, float64(computed)/time.Since(begun).Seconds())
 		f.step.Progress(int64(u.Step), int64(total), "")
