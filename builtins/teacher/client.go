@@ -84,6 +84,7 @@ func (c *Client) chat(req Request) (openai.ChatCompletionRequest, error) {
 	if c.spec.Provider == "openai" {
 		sent.MaxCompletionTokens = req.MaxTokens
 	} else {
+		//lint:ignore SA1019 deprecated by OpenAI, and the only word that other servers know
 		sent.MaxTokens = req.MaxTokens
 	}
 	if req.Temperature == nil {

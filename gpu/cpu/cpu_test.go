@@ -63,12 +63,12 @@ func TestOptions(t *testing.T) {
 		}
 	}
 	t.Setenv("STARBOOK_ISA", base())
-	d, err := New(Options{Threads: 1})
-	if err == nil {
+	if _, err := New(Options{Threads: 1}); err == nil {
 		t.Fatal("STARBOOK_ISA is lower case: no error")
 	}
 	t.Setenv("STARBOOK_ISA", "")
-	if d, err = New(Options{Threads: 1}); err != nil {
+	d, err := New(Options{Threads: 1})
+	if err != nil {
 		t.Fatal(err)
 	}
 	defer d.Close()
