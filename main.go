@@ -19,13 +19,10 @@ import (
 	"starbook/runtime/store"
 )
 
-// The exit codes, for scripts that run starbook.
+// The exit codes that main decides itself; runtime.ExitCode knows them all.
 const (
-	exitOK          = 0
-	exitFailed      = 1 // a step or the notebook failed
 	exitUsage       = 2 // the command line is wrong
 	exitInterrupted = 3 // run the same command again to go on
-	exitBar         = 4 // an assert_ bar was not met
 )
 
 func main() {
@@ -44,17 +41,10 @@ func run(args []string) int {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "starbook: "+strings.TrimSpace(err.Error()))
 	}
-	switch {
-	case err == nil:
-		return exitOK
-	case errors.Is(err, runtime.ErrBar):
-		return exitBar
-	case errors.Is(err, runtime.ErrInterrupted) || ctx.Err() != nil:
-		return exitInterrupted
-	case !app.started || errors.Is(err, errUsage):
+	if !app.started || errors.Is(err, errUsage) {
 		return exitUsage
 	}
-	return exitFailed
+	return runtime.ExitCode(err) // 0 ok, 1 failed, 2 usage, 3 interrupted, 4 a bar was not met
 }
 
 // errUsage marks a mistake in the command line that is found after parsing it.

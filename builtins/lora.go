@@ -94,8 +94,8 @@ type loraTrainArgs struct {
 }
 
 func loraTrain() Func {
-	return step("lora.train", 1, runtime.GPU, "Trains an adapter on completions. The best weights by validation loss are kept. A killed training goes on where it was,\n"+
-		"to the same bits.",
+	return step("lora.train", 1, runtime.GPU, "Trains an adapter on completions.\n"+
+		"The best weights by validation loss are kept. A killed training goes on where it was, to the same bits.",
 		func(ctx context.Context, h *Host, s *runtime.Step, a loraTrainArgs) (runtime.Artifact, error) {
 			m, err := h.open(s, a.Model)
 			if err != nil {
@@ -418,7 +418,7 @@ type loraMergeArgs struct {
 }
 
 func loraMerge() Func {
-	return step("lora.merge", 1, runtime.GPU, "Folds an adapter into its base, rounding once, and says what the rounding lost:\n"+
+	return step("lora.merge", 1, runtime.GPU, "Folds an adapter into its base, rounding once, and says what the rounding lost.\n"+
 		".retained is the share of the change that survived, .error the relative size of what was added.",
 		func(ctx context.Context, h *Host, s *runtime.Step, a loraMergeArgs) (runtime.Artifact, error) {
 			m, err := h.open(s, a.Model)

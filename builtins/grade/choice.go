@@ -15,7 +15,10 @@ import (
 // choice.
 type Choice struct{}
 
-func (Choice) Name() string    { return "choice" }
+// Name implements Grader.
+func (Choice) Name() string { return "choice" }
+
+// Version implements Grader.
 func (Choice) Version() string { return "1" }
 
 var (

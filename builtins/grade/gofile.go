@@ -77,6 +77,7 @@ func NewGoFile(path string, o GoOptions) (*GoFile, error) {
 	return g, nil
 }
 
+// Name implements Grader.
 func (g *GoFile) Name() string { return "go:" + filepath.Base(g.path) }
 
 // Version is the digest of the source and the interpreter's version.

@@ -20,8 +20,8 @@ import (
 type Outcome string
 
 const (
-	Pass       Outcome = "pass"
-	Fail       Outcome = "fail"
+	Pass       Outcome = "pass"       // right
+	Fail       Outcome = "fail"       // wrong
 	Truncated  Outcome = "truncated"  // did not pass, and was cut off at the token limit
 	Empty      Outcome = "empty"      // nothing but space
 	Unparsable Outcome = "unparsable" // the grader found nothing to compare

@@ -17,7 +17,10 @@ import (
 // code block is unwrapped.
 type JSON struct{}
 
-func (JSON) Name() string    { return "json" }
+// Name implements Grader.
+func (JSON) Name() string { return "json" }
+
+// Version implements Grader.
 func (JSON) Version() string { return "1" }
 
 var fenced = regexp.MustCompile("(?s)```(?:json)?\\s*\\n(.*?)```")

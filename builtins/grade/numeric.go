@@ -19,6 +19,7 @@ type Numeric struct {
 	Tolerance float64 // allowed difference as a share of the reference; 0: none
 }
 
+// Name implements Grader.
 func (g Numeric) Name() string { return "numeric" }
 
 // Version changes with the tolerance.

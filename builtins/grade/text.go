@@ -13,6 +13,7 @@ type Exact struct {
 	FoldCase bool
 }
 
+// Name implements Grader.
 func (g Exact) Name() string { return "exact" }
 
 // Version changes with the options.
@@ -31,6 +32,7 @@ func (g Exact) Grade(_ context.Context, it Item) (Score, error) {
 // Contains passes an answer in which the reference occurs.
 type Contains struct{ FoldCase bool }
 
+// Name implements Grader.
 func (g Contains) Name() string { return "contains" }
 
 // Version changes with the options.
@@ -61,6 +63,7 @@ func NewRegex(pattern string) (Regex, error) {
 	return Regex{re}, nil
 }
 
+// Name implements Grader.
 func (g Regex) Name() string { return "regex" }
 
 // Version changes with the pattern.

@@ -37,6 +37,7 @@ type Error struct {
 	retry    bool
 }
 
+// Error says who failed, how, and what to do about it.
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "teacher: %s: ", e.Provider)
