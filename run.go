@@ -85,7 +85,7 @@ func (a *app) run(ctx context.Context, path string, f runFlags) (err error) {
 		return errors.Join(failed, err)
 	}
 	if errors.Is(failed, runtime.ErrInterrupted) {
-		return fmt.Errorf("%w: run the same command again to go on", failed)
+		return fmt.Errorf("%w\nrun the same command again to go on", failed)
 	}
 	return failed
 }
