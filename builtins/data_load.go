@@ -39,7 +39,7 @@ func load(ctx context.Context, s *runtime.Step, f File, read func(io.Reader) ite
 }
 
 type fileArgs struct {
-	Path File `arg:"path" doc:"from the working directory; its content counts, not where it lies"`
+	Path File `arg:"path" doc:"from the notebook's folder; its content counts, not where it lies"`
 }
 
 func dataJSONL() Func {
@@ -50,7 +50,7 @@ func dataJSONL() Func {
 }
 
 type csvArgs struct {
-	Path  File   `arg:"path" doc:"from the working directory; its content counts, not where it lies"`
+	Path  File   `arg:"path" doc:"from the notebook's folder; its content counts, not where it lies"`
 	Comma string `arg:"comma=," doc:"what separates fields; \"\\t\" for a TSV file"`
 }
 

@@ -150,12 +150,12 @@ func cell(v any) any {
 
 type writeArgs struct {
 	Data Handle `arg:"data" kind:"dataset" doc:"rows"`
-	Path string `arg:"path" doc:"a .jsonl file in the working directory"`
+	Path string `arg:"path" doc:"a .jsonl file in the notebook's folder"`
 }
 
 func (a *writeArgs) check() error {
 	if filepath.Ext(a.Path) != ".jsonl" || !filepath.IsLocal(a.Path) {
-		return fmt.Errorf("path: %s: want a .jsonl file in the working directory", a.Path)
+		return fmt.Errorf("path: %s: want a .jsonl file in the notebook's folder", a.Path)
 	}
 	return nil
 }
