@@ -73,7 +73,7 @@ type Memory interface {
 	Free(b Buf)
 	// Load returns a Buf of the little-endian elements in raw, which must
 	// neither change nor go away before Free: the CPU uses raw where it lies.
-	// The Buf is read-only.
+	// The Buf is read-only. A type that the device does not take is a failure.
 	Load(t Type, raw []byte) Buf
 	// Upload copies src to dst, rounding to dst's type. The lengths are equal.
 	Upload(dst Buf, src []float32)

@@ -62,14 +62,15 @@ func copies(r *rig) {
 	}
 }
 
-// blockTypes returns the types for weights only that the tested device takes:
-// one that takes none has no such buffers.
+// blockTypes returns the types for weights only that the tested device takes.
 func (r *rig) blockTypes() []gpu.Type {
 	var all []gpu.Type
 	for _, t := range []gpu.Type{gpu.F16, gpu.Q8_0, gpu.Q4_0, gpu.Q4_1, gpu.Q4_K, gpu.Q6_K} {
 		if b := r.dev[0].Load(t, make([]byte, t.Bytes(t.Block()))); b.Len > 0 {
 			r.dev[0].Free(b)
 			all = append(all, t)
+		} else if r.dev[0].Sync() == nil {
+			r.t.Errorf("%v is not taken, and Sync does not say so", t)
 		}
 	}
 	return all
