@@ -90,7 +90,8 @@ func (c *checked) Download(dst []float32, src Buf) {
 }
 
 func (c *checked) Copy(dst, src Buf) {
-	if c.ok("copy", sizes{{"dst", dst, src.Len}}) {
+	if c.ok("copy", sizes{{"dst", dst, src.Len}}) &&
+		c.require(!dst.Type.WeightsOnly(), "copy: %v to %v: nothing is quantised here", src.Type, dst.Type) {
 		c.Device.Copy(dst, src)
 	}
 }
@@ -103,7 +104,8 @@ func (c *checked) Zero(b Buf) {
 
 func (c *checked) Embed(out, table Buf, ids []int32, dim int) {
 	vocab := whole(table, dim)
-	if c.ok("embed", sizes{{"out", out, len(ids) * dim}}, index{"id", ids, 0, vocab}) {
+	if c.ok("embed", sizes{{"out", out, len(ids) * dim}}, index{"id", ids, 0, vocab}) &&
+		c.require(dim%table.Type.Block() == 0, "embed: rows of %d are not whole blocks of %v", dim, table.Type) {
 		c.Device.Embed(out, table, ids, dim)
 	}
 }
@@ -119,9 +121,45 @@ func (c *checked) MatMul(out, a, b Mat, alpha, beta float32) {
 	if c.require(a.Cols == b.Rows && out.Rows == a.Rows && out.Cols == b.Cols,
 		"matmul: (%d, %d) is not (%d, %d)·(%d, %d)", out.Rows, out.Cols, a.Rows, a.Cols, b.Rows, b.Cols) &&
 		c.require(!out.T && (beta == 0 || beta == 1), "matmul: beta is %v and c.T %v: want 0 or 1 and false", beta, out.T) &&
-		c.require(out.fits() && a.fits() && b.fits(), "matmul: a matrix reaches over the end of its Buf") {
+		c.require(out.fits() && a.fits() && b.fits(), "matmul: a matrix reaches over the end of its Buf") &&
+		c.require(!out.Buf.Type.WeightsOnly() && !a.Buf.Type.WeightsOnly(), "matmul: (%v) = (%v)·b: only b may be quantised", out.Buf.Type, a.Buf.Type) &&
+		c.require(b.blocks(), "matmul: the rows of b are not whole blocks of %v", b.Buf.Type) {
 		c.Device.MatMul(out, a, b, alpha, beta)
 	}
+}
+
+func (c *checked) MatMulRows(out, a, b Mat, starts []int32, alpha float32) {
+	if c.sequences("matmul rows", starts, a.Rows) &&
+		c.require(a.Rows == b.Rows && out.Rows == a.Cols && out.Cols == b.Cols,
+			"matmul rows: (%d, %d) is not (%d, %d)ᵀ·(%d, %d)", out.Rows, out.Cols, a.Rows, a.Cols, b.Rows, b.Cols) &&
+		c.require(!out.T && !a.T && !b.T, "matmul rows: a matrix is transposed") &&
+		c.require(out.fits() && a.fits() && b.fits(), "matmul rows: a matrix reaches over the end of its Buf") {
+		c.Device.MatMulRows(out, a, b, starts, alpha)
+	}
+}
+
+// sequences checks that sequences follow one another from row 0 to row n.
+func (c *checked) sequences(op string, starts []int32, n int) bool {
+	if !c.require(len(starts) > 0, "%s: no starts: they begin with 0 and end with the %d rows", op, n) {
+		return false
+	}
+	for i, start := range starts {
+		if i == 0 && start != 0 || i > 0 && start < starts[i-1] {
+			return c.require(false, "%s: sequence %d starts at row %d: starts begin with 0 and do not fall", op, i, start)
+		}
+	}
+	end := int(starts[len(starts)-1])
+	return c.require(end == n, "%s: the sequences end at row %d of %d", op, end, n)
+}
+
+// blocks reports whether the rows of m as stored are whole blocks of its type.
+func (m Mat) blocks() bool {
+	cols := m.Cols
+	if m.T {
+		cols = m.Rows
+	}
+	n := m.Buf.Type.Block()
+	return m.Stride%n == 0 && cols%n == 0
 }
 
 // fits reports whether all elements of m lie in its Buf.
@@ -143,18 +181,41 @@ func (c *checked) RMSNorm(out, inv, x, add, w Buf, dim int, eps float32) {
 	}
 }
 
-func (c *checked) RMSNormBack(dx, dw, dout, x, w, inv Buf, dim int) {
+func (c *checked) RMSNormBack(dx, dw, dout, x, w, inv Buf, starts []int32, dim int) {
 	if c.ok("rmsnorm back", sizes{{"x", x, inv.Len * dim}, {"dx", dx, x.Len}, {"dout", dout, x.Len}, {"w", w, dim}}) &&
-		c.require(dw.Len == 0 || dw.Len == dim, "rmsnorm back: dw has %d elements and a row %d", dw.Len, dim) {
-		c.Device.RMSNormBack(dx, dw, dout, x, w, inv, dim)
+		c.require(dw.Len == 0 || dw.Len == dim, "rmsnorm back: dw has %d elements and a row %d", dw.Len, dim) &&
+		(dw.Len == 0 || c.sequences("rmsnorm back", starts, inv.Len)) {
+		c.Device.RMSNormBack(dx, dw, dout, x, w, inv, starts, dim)
 	}
 }
 
-func (c *checked) RoPE(x, cos, sin Buf, pos []int32, heads, dim int, back bool) {
-	if c.require(dim%2 == 0 && dim > 0, "rope: a head of width %d has no halves", dim) &&
-		c.ok("rope", sizes{{"x", x, len(pos) * heads * dim}, {"sin", sin, cos.Len}}, index{"position", pos, 0, whole(cos, dim/2)}) {
-		c.Device.RoPE(x, cos, sin, pos, heads, dim, back)
+func (c *checked) Rotary(out, inv, x, bias, w, cos, sin Buf, pos []int32, heads, dim int, eps float32) {
+	if c.rotary("rotary", x, bias, w, inv, cos, sin, pos, heads, dim) && c.ok("rotary", sizes{{"x", x, out.Len}}) {
+		c.Device.Rotary(out, inv, x, bias, w, cos, sin, pos, heads, dim, eps)
 	}
+}
+
+func (c *checked) RotaryBack(dx, dbias, dw, dout, x, bias, w, inv, cos, sin Buf, pos, starts []int32, heads, dim int) {
+	if w.Len == 0 {
+		x = dout // x may be none
+	}
+	if c.rotary("rotary back", x, bias, w, inv, cos, sin, pos, heads, dim) &&
+		c.ok("rotary back", sizes{{"dout", dout, x.Len}, {"dx", dx, x.Len}}) &&
+		c.require(dbias.Len == 0 || dbias.Len == heads*dim, "rotary back: dbias has %d elements and a row %d", dbias.Len, heads*dim) &&
+		c.require(dw.Len == 0 || dw.Len == w.Len, "rotary back: dw has %d elements and w %d", dw.Len, w.Len) &&
+		(dbias.Len+dw.Len == 0 || c.sequences("rotary back", starts, len(pos))) {
+		c.Device.RotaryBack(dx, dbias, dw, dout, x, bias, w, inv, cos, sin, pos, starts, heads, dim)
+	}
+}
+
+// rotary checks what Rotary and RotaryBack have in common.
+func (c *checked) rotary(op string, x, bias, w, inv, cos, sin Buf, pos []int32, heads, dim int) bool {
+	rows := len(pos)
+	return c.ok(op, sizes{{"x", x, rows * heads * dim}, {"sin", sin, cos.Len}}) &&
+		c.require(bias.Len == 0 || bias.Len == heads*dim, "%s: bias has %d elements and a row %d", op, bias.Len, heads*dim) &&
+		c.require(w.Len == 0 || w.Len == dim && inv.Len == rows*heads, "%s: w has %d elements and inv %d for %d rows of %d heads of %d", op, w.Len, inv.Len, rows, heads, dim) &&
+		c.require(cos.Len == 0 || dim%2 == 0 && dim > 0, "%s: a head of width %d has no halves", op, dim) &&
+		(cos.Len == 0 || c.ok(op, nil, index{"position", pos, 0, whole(cos, dim/2)}))
 }
 
 func (c *checked) Attention(out, lse, q, k, v Buf, s Seqs) {
@@ -193,14 +254,9 @@ func (s Seqs) rows() int {
 	return int(s.Starts[len(s.Starts)-1])
 }
 
-// packed checks that sequences follow one another from row 0 on.
+// packed checks the sequences and the heads of s.
 func (c *checked) packed(s Seqs) bool {
-	for i, start := range s.Starts {
-		if i == 0 && start != 0 || i > 0 && start < s.Starts[i-1] {
-			return c.require(false, "attention: sequence %d starts at row %d: starts begin with 0 and do not fall", i, start)
-		}
-	}
-	return c.heads(s.Heads, s.KVHeads, s.Dim, s.Window)
+	return c.sequences("attention", s.Starts, s.rows()) && c.heads(s.Heads, s.KVHeads, s.Dim, s.Window)
 }
 
 func (c *checked) heads(heads, kv, dim, window int) bool {
@@ -251,9 +307,11 @@ func (c *checked) Axpy(y, x Buf, alpha float32) {
 	}
 }
 
-func (c *checked) Dropout(out, x Buf, p float32, key uint64) {
-	if c.ok("dropout", sizes{{"out", out, x.Len}}) && c.require(p >= 0 && p < 1, "dropout: p is %v: want 0 ≤ p < 1", p) {
-		c.Device.Dropout(out, x, p, key)
+func (c *checked) Dropout(out, x Buf, dim int, starts []int32, keys []uint64, p float32) {
+	if c.ok("dropout", sizes{{"out", out, x.Len}}) && c.sequences("dropout", starts, whole(x, dim)) &&
+		c.require(len(keys) == len(starts)-1, "dropout: %d keys for %d sequences", len(keys), len(starts)-1) &&
+		c.require(p >= 0 && p < 1, "dropout: p is %v: want 0 ≤ p < 1", p) {
+		c.Device.Dropout(out, x, dim, starts, keys, p)
 	}
 }
 

@@ -9,39 +9,6 @@ package gpu
 
 import "unsafe"
 
-// Type is how the elements of a Buf are stored.
-type Type uint8
-
-// The element types. F64 exists only on the reference device, where finite
-// differences need it.
-const (
-	F32 Type = iota
-	BF16
-	F64
-)
-
-// Size returns the bytes of one element.
-func (t Type) Size() int {
-	switch t {
-	case BF16:
-		return 2
-	case F64:
-		return 8
-	}
-	return 4
-}
-
-// String returns the name of the type as safetensors writes it.
-func (t Type) String() string {
-	switch t {
-	case BF16:
-		return "BF16"
-	case F64:
-		return "F64"
-	}
-	return "F32"
-}
-
 // Buf is a run of elements in a device's memory. The zero Buf means "none"
 // wherever an operation has an optional argument.
 type Buf struct {
@@ -50,12 +17,16 @@ type Buf struct {
 	Type Type
 }
 
-// Slice returns the elements from to up to, sharing b's memory.
+// Slice returns the elements from to up to, sharing b's memory. An empty one
+// has no pointer: one behind the end would not be b's.
 func (b Buf) Slice(from, to int) Buf {
 	if from < 0 || to < from || to > b.Len {
 		panic("gpu: slice out of range")
 	}
-	return Buf{unsafe.Add(b.Ptr, from*b.Type.Size()), to - from, b.Type}
+	if from == to {
+		return Buf{Type: b.Type}
+	}
+	return Buf{unsafe.Add(b.Ptr, b.Type.Bytes(from)), to - from, b.Type}
 }
 
 // Mat is a view of a Buf as a matrix. Element (i, j) lies at i*Stride + j, or
@@ -82,6 +53,9 @@ type Device interface {
 	Name() string
 	// Kind is "cpu", "cuda" or "ref": results may differ in their last bits between kinds.
 	Kind() string
+	// Activations is the type that activations, their gradients and logits are
+	// best kept in: F32, or BF16 where that is what the device is fast at.
+	Activations() Type
 	Memory
 	Ops
 	// Sync waits for all calls and returns the first error since the last Sync.
@@ -99,13 +73,14 @@ type Memory interface {
 	Free(b Buf)
 	// Load returns a Buf of the little-endian elements in raw, which must
 	// neither change nor go away before Free: the CPU uses raw where it lies.
-	// The Buf is read-only.
+	// The Buf is read-only. A type that the device does not take is a failure.
 	Load(t Type, raw []byte) Buf
 	// Upload copies src to dst, rounding to dst's type. The lengths are equal.
 	Upload(dst Buf, src []float32)
-	// Download copies src to dst after all calls before it have run.
+	// Download copies src to dst, widened, after all calls before it have run.
 	Download(dst []float32, src Buf)
-	// Copy copies src to dst, converting between types. The lengths are equal.
+	// Copy copies src to dst, converting between types; no type is converted
+	// to one for weights only. The lengths are equal.
 	Copy(dst, src Buf)
 	// Zero clears b.
 	Zero(b Buf)
@@ -144,27 +119,47 @@ type AdamW struct {
 	MaxNorm                            float64 // clip to this norm of the scaled gradients; 0: no clipping
 }
 
-// Ops is what a Llama needs, fused where it pays. "+=" means that the op adds
-// to what is there. Activations are F32 on the CPU; weights may be F32 or BF16.
+// Ops is what a transformer of the Llama family needs, fused where it pays.
+// "+=" means that the op adds to what is there. Activations and their
+// gradients, logits and caches are of the device's Activations type; weights
+// may be F32, BF16 or, where frozen, of any other type. All else is F32: what
+// is trained, gradients of weights and of biases, inv, lse, losses, angles and
+// the state of the optimiser.
+//
 // Every element of a result is a function of its own row's inputs computed in
 // a fixed order, so results do not depend on the number of threads or on which
-// other rows share the batch.
+// other rows share the batch. Sums over rows, which gradients of weights are,
+// are made sequence by sequence, so that they do not depend, to the last bit,
+// on how the sequences of an update are cut into batches. starts says where
+// these are: the first row of each, then N.
 type Ops interface {
-	// Embed: out[i] = table[ids[i]]. out (N, D), table (V, D).
+	// Embed: out[i] = table[ids[i]]. out (N, D), table (V, D). The table may
+	// also be activations, whose rows are gathered.
 	Embed(out, table Buf, ids []int32, dim int)
-	// EmbedBack: dtable[ids[i]] += dout[i], in the order of i.
+	// EmbedBack: dtable[ids[i]] += dout[i], in the order of i. dtable may be
+	// F32 or of the activations' type.
 	EmbedBack(dtable, dout Buf, ids []int32, dim int)
-	// MatMul: c = alpha·a·b + beta·c. beta is 0 or 1; c is not transposed.
+	// MatMul: c = alpha·a·b + beta·c. beta is 0 or 1; c is not transposed. b
+	// may be of a type for weights only.
 	MatMul(c, a, b Mat, alpha, beta float32)
+	// MatMulRows: c += alpha·Σ aᵀ·b, sequence by sequence. a (N, P), b (N, Q),
+	// c (P, Q) F32; none is transposed.
+	MatMulRows(c, a, b Mat, starts []int32, alpha float32)
 	// RMSNorm: x += add if add is given, then out = x·inv·w with
 	// inv = 1/sqrt(mean(x²)+eps) per row. out, x, add (N, D), inv (N), w (D).
 	RMSNorm(out, inv, x, add, w Buf, dim int, eps float32)
 	// RMSNormBack: dx += gradient to x; dw += gradient to w if dw is given.
-	RMSNormBack(dx, dw, dout, x, w, inv Buf, dim int)
-	// RoPE rotates x (N, heads·dim) in place by the angles of each row's
-	// position, first half against second half of each head; back rotates the
-	// other way. cos, sin (positions, dim/2).
-	RoPE(x, cos, sin Buf, pos []int32, heads, dim int, back bool)
+	RMSNormBack(dx, dw, dout, x, w, inv Buf, starts []int32, dim int)
+	// Rotary is what happens to queries, keys and values between projection
+	// and attention, head by head: y = x + bias; if w is given,
+	// inv = 1/sqrt(mean(y²)+eps) and y = y·inv·w; if cos and sin are given, y is
+	// rotated by the angles of its row's position, first half against second
+	// half. x, out (N, heads·dim), bias (heads·dim), w (dim), inv (N, heads),
+	// cos, sin (positions, dim/2). out may be x.
+	Rotary(out, inv, x, bias, w, cos, sin Buf, pos []int32, heads, dim int, eps float32)
+	// RotaryBack writes dx, which may be dout, and adds to dbias and dw if they
+	// are given. x is as it was before Rotary; only a w needs it, and inv.
+	RotaryBack(dx, dbias, dw, dout, x, bias, w, inv, cos, sin Buf, pos, starts []int32, heads, dim int)
 	// Attention: causal softmax attention. out, q (N, H·E), k, v (N, K·E);
 	// lse (N, H) is the log of the sum of exponentials, kept for the backward pass.
 	Attention(out, lse, q, k, v Buf, s Seqs)
@@ -184,11 +179,12 @@ type Ops interface {
 	CrossEntropy(loss, logits Buf, targets []int32, vocab int, scale float32)
 	// Axpy: y += alpha·x. x and y may differ in type.
 	Axpy(y, x Buf, alpha float32)
-	// Dropout: out[i] = x[i]/(1-p), or 0 with probability p as a hash of key
-	// and i decides, so that the same call on a gradient is the backward pass:
-	// 0 if the upper 24 bits of the i-th output of splitmix64, started at key,
-	// are below p·2²⁴. out may be x.
-	Dropout(out, x Buf, p float32, key uint64)
+	// Dropout: out = x/(1-p), or 0 with probability p, as a hash of an element's
+	// place and its sequence's key decides, so that the same call on a gradient
+	// is the backward pass: 0 if the upper 24 bits of the i-th output of
+	// splitmix64, started at the key, are below p·2²⁴, where i counts the
+	// sequence's elements. x (N, dim), one key for each sequence. out may be x.
+	Dropout(out, x Buf, dim int, starts []int32, keys []uint64, p float32)
 	// SumSquares: out[0] = Σx², summed in a fixed order.
 	SumSquares(out, x Buf)
 	// AdamW updates w, m and v (all F32) from the gradients g; sumsq holds

@@ -26,6 +26,7 @@
 #include "pack.h"
 #include "gemm.h"
 #include "ops.h"
+#include "blocks.h"
 #include "rows.h"
 #include "attention.h"
 #include "end.h"

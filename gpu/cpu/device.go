@@ -35,6 +35,7 @@ type device struct {
 	heap
 	scratch []gpu.Buf // work space, one for each thread
 	panels  gpu.Buf   // the packed side of a product
+	decoded gpu.Buf   // part of quantised weights
 	err     error
 }
 
@@ -104,6 +105,9 @@ func (d *device) Name() string { return d.name }
 // Kind returns "cpu".
 func (d *device) Kind() string { return "cpu" }
 
+// Activations returns F32.
+func (d *device) Activations() gpu.Type { return gpu.F32 }
+
 // Sync returns the first error since the last Sync. Nothing is under way: each
 // call returns when it is done.
 func (d *device) Sync() error {
@@ -132,6 +136,16 @@ func (d *device) floats(op string, bufs ...gpu.Buf) bool {
 	for _, b := range bufs {
 		if b.Len > 0 && b.Type != gpu.F32 {
 			d.fail("%s: an argument is %v: it must be F32", op, b.Type)
+		}
+	}
+	return d.err == nil
+}
+
+// plain checks that no argument is of a type for weights only.
+func (d *device) plain(op string, bufs ...gpu.Buf) bool {
+	for _, b := range bufs {
+		if b.Type.WeightsOnly() {
+			d.fail("%s: an argument is %v, which only weights may be", op, b.Type)
 		}
 	}
 	return d.err == nil

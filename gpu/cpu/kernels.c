@@ -106,6 +106,7 @@ void embed_back(int isa, float *dtable, const float *dout, const int32_t *ids, l
   PICK(embed_back, dtable, dout, ids, n, dim, c0, c1);
 }
 void convert(int isa, void *y, int ybf16, const void *x, int xbf16, long n) { PICK(convert, y, ybf16, x, xbf16, n); }
+void dequantise(int isa, int type, float *y, const void *x, long blocks) { PICK(dequantise, type, y, x, blocks); }
 void axpy(int isa, void *y, int ybf16, const void *x, int xbf16, float alpha, long n) {
   PICK(axpy, y, ybf16, x, xbf16, alpha, n);
 }
@@ -130,9 +131,19 @@ void rmsnorm_back(int isa, float *dx, const float *dout, const float *x, const f
 void rmsnorm_back_w(int isa, float *dw, const float *dout, const float *x, const float *inv, long rows, long dim, long c0, long c1) {
   PICK(rmsnorm_back_w, dw, dout, x, inv, rows, dim, c0, c1);
 }
-void rope(int isa, float *x, const float *cos, const float *sin, const int32_t *pos, long rows, long heads, long dim, float sign) {
-  PICK(rope, x, cos, sin, pos, rows, heads, dim, sign);
+void rotate(int isa, float *out, const float *x, const float *cos, const float *sin, const int32_t *pos, long rows, long heads, long dim, float sign) {
+  PICK(rotate, out, x, cos, sin, pos, rows, heads, dim, sign);
 }
+void head_norm(int isa, float *out, float *inv, const float *x, const float *bias, const float *w, long rows, long heads, long dim, float eps) {
+  PICK(head_norm, out, inv, x, bias, w, rows, heads, dim, eps);
+}
+void head_norm_back(int isa, float *d, const float *x, const float *bias, const float *w, const float *inv, long rows, long heads, long dim) {
+  PICK(head_norm_back, d, x, bias, w, inv, rows, heads, dim);
+}
+void head_norm_back_w(int isa, float *dw, const float *d, const float *x, const float *bias, const float *inv, long rows, long heads, long dim, long c0, long c1) {
+  PICK(head_norm_back_w, dw, d, x, bias, inv, rows, heads, dim, c0, c1);
+}
+void sum_rows(int isa, float *y, const float *x, long rows, long dim, long c0, long c1) { PICK(sum_rows, y, x, rows, dim, c0, c1); }
 void cross_entropy(int isa, float *loss, float *logits, const int32_t *targets, long rows, long vocab, float scale) {
   PICK(cross_entropy, loss, logits, targets, rows, vocab, scale);
 }

@@ -6,6 +6,8 @@
 
 enum { ISA_128, ISA_AVX2, ISA_AVX512, ISA_PAIRS, ISA_NONE };
 
+enum { TYPE_F16, TYPE_Q8_0, TYPE_Q4_0, TYPE_Q4_1, TYPE_Q4_K, TYPE_Q6_K }; // of weights only
+
 // Operand is one side of a product, as lanes along the result and steps along
 // the sum: element (l, s) lies at p[l*lane + s*step]. One of the two is 1.
 typedef struct {
@@ -49,6 +51,7 @@ void gemm(int isa, const Product *g, long m0, long m1, long n0, long n1, float *
 void embed(int isa, float *out, const void *table, int bf16, const int32_t *ids, long from, long to, long dim);
 void embed_back(int isa, float *dtable, const float *dout, const int32_t *ids, long n, long dim, long c0, long c1);
 void convert(int isa, void *y, int ybf16, const void *x, int xbf16, long n);
+void dequantise(int isa, int type, float *y, const void *x, long blocks);
 void axpy(int isa, void *y, int ybf16, const void *x, int xbf16, float alpha, long n);
 void swiglu(int isa, float *out, const float *gate, const float *up, long n);
 void swiglu_back(int isa, float *dgate, float *dup, const float *dout, const float *gate, const float *up, long n);
@@ -60,7 +63,11 @@ void adamw(int isa, float *w, const float *g, float *m, float *v, long n,
 void rmsnorm(int isa, float *out, float *inv, float *x, const float *add, const float *w, long rows, long dim, float eps);
 void rmsnorm_back(int isa, float *dx, const float *dout, const float *x, const float *w, const float *inv, long rows, long dim);
 void rmsnorm_back_w(int isa, float *dw, const float *dout, const float *x, const float *inv, long rows, long dim, long c0, long c1);
-void rope(int isa, float *x, const float *cos, const float *sin, const int32_t *pos, long rows, long heads, long dim, float sign);
+void rotate(int isa, float *out, const float *x, const float *cos, const float *sin, const int32_t *pos, long rows, long heads, long dim, float sign);
+void head_norm(int isa, float *out, float *inv, const float *x, const float *bias, const float *w, long rows, long heads, long dim, float eps);
+void head_norm_back(int isa, float *d, const float *x, const float *bias, const float *w, const float *inv, long rows, long heads, long dim);
+void head_norm_back_w(int isa, float *dw, const float *d, const float *x, const float *bias, const float *inv, long rows, long heads, long dim, long c0, long c1);
+void sum_rows(int isa, float *y, const float *x, long rows, long dim, long c0, long c1);
 void cross_entropy(int isa, float *loss, float *logits, const int32_t *targets, long rows, long vocab, float scale);
 void argmax(int isa, int32_t *ids, float *logp, const float *logits, long rows, long vocab);
 

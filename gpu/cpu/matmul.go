@@ -31,6 +31,10 @@ func (d *device) MatMul(c, a, b gpu.Mat, alpha, beta float32) {
 		}
 		return
 	}
+	if b.Buf.Type.WeightsOnly() {
+		d.matMulBlocks(c, a, b, alpha, beta)
+		return
+	}
 	isa := d.isa
 	if a.Buf.Type == gpu.BF16 || b.Buf.Type == gpu.BF16 {
 		isa = d.gemm
@@ -50,6 +54,19 @@ func (d *device) MatMul(c, a, b gpu.Mat, alpha, beta float32) {
 		g.direct = 1
 	}
 	d.product(isa, g)
+}
+
+// MatMulRows: c += alpha·Σ aᵀ·b, sequence by sequence.
+func (d *device) MatMulRows(c, a, b gpu.Mat, starts []int32, alpha float32) {
+	part := func(m gpu.Mat, from, to int) gpu.Mat {
+		m.Buf, m.Rows = m.Buf.Slice(from*m.Stride, m.Buf.Len), to-from
+		return m
+	}
+	for s := range len(starts) - 1 {
+		if from, to := int(starts[s]), int(starts[s+1]); from < to {
+			d.MatMul(c, part(a, from, to).Transposed(), part(b, from, to), alpha, 1)
+		}
+	}
 }
 
 // lanes returns m as an operand whose lanes are the columns of m.

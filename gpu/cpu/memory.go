@@ -36,22 +36,22 @@ func (h *heap) close() {
 
 // Alloc returns n zeroed elements on a cache line.
 func (d *device) Alloc(t gpu.Type, n int) gpu.Buf {
-	if t == gpu.F64 {
-		d.fail("alloc: F64 exists on the reference device only")
+	if t == gpu.F64 || t.WeightsOnly() {
+		d.fail("alloc: nothing is computed in %v here: use F32 or BF16", t)
 	}
 	if d.err != nil || n <= 0 {
 		return gpu.Buf{Type: t}
 	}
 	b := d.raw(t, n)
 	if b.Ptr != nil {
-		C.memset(b.Ptr, 0, C.size_t(b.Len*t.Size()))
+		C.memset(b.Ptr, 0, C.size_t(t.Bytes(b.Len)))
 	}
 	return b
 }
 
 // raw is Alloc without the zeros.
 func (d *device) raw(t gpu.Type, n int) gpu.Buf {
-	size := (n*t.Size() + 63) &^ 63
+	size := (t.Bytes(n) + 63) &^ 63
 	p := C.aligned_alloc(64, C.size_t(size))
 	if p == nil {
 		d.fail("out of memory for %d MiB: use a smaller batch or model", size>>20)
@@ -88,7 +88,7 @@ func (d *device) grow(b *gpu.Buf, n int) bool {
 
 // Load uses raw where it lies.
 func (d *device) Load(t gpu.Type, raw []byte) gpu.Buf {
-	if len(raw) < t.Size() {
+	if t.Elements(len(raw)) == 0 {
 		return gpu.Buf{Type: t}
 	}
 	p := unsafe.Pointer(&raw[0])
@@ -100,7 +100,7 @@ func (d *device) Load(t gpu.Type, raw []byte) gpu.Buf {
 		d.lent[p].pin.Pin(p)
 	}
 	d.lent[p].loads++
-	return gpu.Buf{Ptr: p, Len: len(raw) / t.Size(), Type: t}
+	return gpu.Buf{Ptr: p, Len: t.Elements(len(raw)), Type: t}
 }
 
 // Upload copies src to dst.
@@ -120,6 +120,6 @@ func (d *device) Download(dst []float32, src gpu.Buf) {
 // Zero clears b.
 func (d *device) Zero(b gpu.Buf) {
 	if d.err == nil && b.Len > 0 {
-		C.memset(b.Ptr, 0, C.size_t(b.Len*b.Type.Size()))
+		C.memset(b.Ptr, 0, C.size_t(b.Type.Bytes(b.Len)))
 	}
 }

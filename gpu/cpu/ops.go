@@ -22,6 +22,10 @@ func (d *device) Copy(dst, src gpu.Buf) {
 	if d.err != nil {
 		return
 	}
+	if src.Type.WeightsOnly() {
+		d.dequantise(dst, src)
+		return
+	}
 	d.pool.each(src.Len, 4*grain, func(from, to, _ int) {
 		y, x := dst.Slice(from, to), src.Slice(from, to)
 		if y.Type == x.Type {
@@ -33,11 +37,11 @@ func (d *device) Copy(dst, src gpu.Buf) {
 }
 
 // bytes returns b's memory.
-func bytes(b gpu.Buf) []byte { return unsafe.Slice((*byte)(b.Ptr), b.Len*b.Type.Size()) }
+func bytes(b gpu.Buf) []byte { return unsafe.Slice((*byte)(b.Ptr), b.Type.Bytes(b.Len)) }
 
 // Axpy: y += alpha·x.
 func (d *device) Axpy(y, x gpu.Buf, alpha float32) {
-	if d.err != nil {
+	if !d.plain("axpy", y, x) {
 		return
 	}
 	d.pool.each(x.Len, grain, func(from, to, _ int) {
@@ -49,6 +53,10 @@ func (d *device) Axpy(y, x gpu.Buf, alpha float32) {
 // Embed: out[i] = table[ids[i]].
 func (d *device) Embed(out, table gpu.Buf, ids []int32, dim int) {
 	if !d.floats("embed", out) {
+		return
+	}
+	if table.Type.WeightsOnly() {
+		d.embedBlocks(out, table, ids, dim)
 		return
 	}
 	d.pool.each(len(ids), rows(dim), func(from, to, _ int) {
@@ -95,8 +103,8 @@ func (d *device) widened(w gpu.Buf) gpu.Buf {
 	return b
 }
 
-// RMSNormBack: dx += gradient to x, dw += gradient to w.
-func (d *device) RMSNormBack(dx, dw, dout, x, w, inv gpu.Buf, dim int) {
+// RMSNormBack: dx += gradient to x, dw += gradient to w, row by row.
+func (d *device) RMSNormBack(dx, dw, dout, x, w, inv gpu.Buf, _ []int32, dim int) {
 	if !d.floats("rmsnorm back", dx, dw, dout, x, inv) {
 		return
 	}
@@ -111,17 +119,19 @@ func (d *device) RMSNormBack(dx, dw, dout, x, w, inv gpu.Buf, dim int) {
 	}
 }
 
-// RoPE rotates x in place.
-func (d *device) RoPE(x, cos, sin gpu.Buf, pos []int32, heads, dim int, back bool) {
-	if !d.floats("rope", x, cos, sin) {
+// Dropout zeroes elements with probability p and scales the others.
+func (d *device) Dropout(out, x gpu.Buf, dim int, starts []int32, keys []uint64, p float32) {
+	if !d.floats("dropout", out, x) {
 		return
 	}
-	sign := C.float(1)
-	if back {
-		sign = -1
-	}
-	d.pool.each(len(pos), rows(heads*dim), func(i, to, _ int) {
-		C.rope(d.isa, from(x, i*heads*dim), f(cos), f(sin), ints(pos[i:]), C.long(to-i), C.long(heads), C.long(dim), sign)
+	d.pool.each(len(keys), max(1, grain*len(keys)/max(x.Len, 1)), func(s, to, _ int) {
+		for ; s < to; s++ {
+			n := int(starts[s+1]-starts[s]) * dim
+			if n > 0 {
+				at := int(starts[s]) * dim
+				C.dropout(d.isa, from(out, at), from(x, at), 0, C.long(n), C.float(p), C.uint64_t(keys[s]))
+			}
+		}
 	})
 }
 
@@ -142,16 +152,6 @@ func (d *device) SwiGLUBack(dgate, dup, dout, gate, up gpu.Buf) {
 	}
 	d.pool.each(dout.Len, grain, func(i, to, _ int) {
 		C.swiglu_back(d.isa, from(dgate, i), from(dup, i), from(dout, i), from(gate, i), from(up, i), C.long(to-i))
-	})
-}
-
-// Dropout zeroes elements with probability p and scales the others.
-func (d *device) Dropout(out, x gpu.Buf, p float32, key uint64) {
-	if !d.floats("dropout", out, x) {
-		return
-	}
-	d.pool.each(x.Len, grain, func(from, to, _ int) {
-		C.dropout(d.isa, f(out), f(x), C.long(from), C.long(to), C.float(p), C.uint64_t(key))
 	})
 }
 

@@ -32,7 +32,7 @@ func BenchmarkOps(b *testing.B) {
 	run("SwiGLU", n*hidden, func() { d.SwiGLU(out, gate, up) })
 	run("SwiGLUBack", n*hidden, func() { d.SwiGLUBack(out, gate, up, gate, up) })
 	run("Axpy", n*hidden, func() { d.Axpy(out, up, 1e-9) })
-	run("Dropout", n*hidden, func() { d.Dropout(out, up, 0.1, 1) })
+	run("Dropout", n*hidden, func() { d.Dropout(out, up, hidden, []int32{0, n}, []uint64{1}, 0.1) })
 	run("SumSquares", n*hidden, func() { d.SumSquares(out, up) })
 	m, v := random(n*hidden), d.Alloc(gpu.F32, n*hidden)
 	run("AdamW", n*hidden, func() {
@@ -41,9 +41,9 @@ func BenchmarkOps(b *testing.B) {
 
 	x, y, w, inv, dx := random(n*dim), random(n*dim), random(dim), random(n), random(n*dim)
 	run("RMSNorm", n*dim, func() { d.RMSNorm(y, inv, x, gpu.Buf{}, w, dim, 1e-5) })
-	run("RMSNormBack", n*dim, func() { d.RMSNormBack(dx, gpu.Buf{}, y, x, w, inv, dim) })
+	run("RMSNormBack", n*dim, func() { d.RMSNormBack(dx, gpu.Buf{}, y, x, w, inv, nil, dim) })
 	cos, sin, pos := random(n*32), random(n*32), make([]int32, n)
-	run("RoPE", n*dim, func() { d.RoPE(x, cos, sin, pos, dim/64, 64, false) })
+	run("Rotary", n*dim, func() { d.Rotary(x, gpu.Buf{}, x, gpu.Buf{}, gpu.Buf{}, cos, sin, pos, dim/64, 64, 0) })
 
 	logits, loss, targets := random(128*vocab), random(128), make([]int32, 128)
 	run("CrossEntropy", 128*vocab, func() { d.CrossEntropy(loss, logits, targets, vocab, 1) })

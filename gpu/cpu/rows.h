@@ -42,17 +42,61 @@ static void ISA(rmsnorm_back_w)(float *dw, const float *dout, const float *x, co
     IVDEP for (long j = c0; j < c1; j++) dw[j] += dout[i * dim + j] * x[i * dim + j] * inv[i];
 }
 
-static void ISA(rope)(float *x, const float *cos, const float *sin, const int32_t *pos, long rows, long heads, long dim, float sign) {
+// rotate turns the halves of each head by the angles of its row, the other way
+// if sign is -1. out may be x.
+static void ISA(rotate)(float *out, const float *x, const float *cos, const float *sin, const int32_t *pos, long rows, long heads, long dim, float sign) {
   long half = dim / 2;
   for (long i = 0; i < rows; i++) {
     const float *c = cos + pos[i] * half, *s = sin + pos[i] * half;
-    for (long h = 0; h < heads; h++, x += dim)
+    for (long h = 0; h < heads; h++, x += dim, out += dim)
       IVDEP for (long j = 0; j < half; j++) {
         float a = x[j], b = x[j + half], t = s[j] * sign;
-        x[j] = a * c[j] - b * t;
-        x[j + half] = b * c[j] + a * t;
+        out[j] = a * c[j] - b * t;
+        out[j + half] = b * c[j] + a * t;
       }
   }
+}
+
+// bias and w may be none; a copy is what is left then.
+static void ISA(head_norm)(float *out, float *inv, const float *x, const float *bias, const float *w, long rows, long heads, long dim, float eps) {
+  for (long i = 0; i < rows; i++)
+    for (long h = 0; h < heads; h++, x += dim, out += dim) {
+      if (bias) {
+        IVDEP for (long j = 0; j < dim; j++) out[j] = x[j] + bias[h * dim + j];
+      } else if (out != x) __builtin_memcpy(out, x, dim * 4);
+      if (!w) continue;
+      float r = inv[i * heads + h] = 1 / __builtin_sqrtf(ISA(dot)(out, out, dim) / dim + eps);
+      IVDEP for (long j = 0; j < dim; j++) out[j] = out[j] * r * w[j];
+    }
+}
+
+// In place: d is the gradient of the norm's output, then of its input.
+static void ISA(head_norm_back)(float *d, const float *x, const float *bias, const float *w, const float *inv, long rows, long heads, long dim) {
+  for (long i = 0; i < rows; i++)
+    for (long h = 0; h < heads; h++, x += dim, d += dim) {
+      const float *b = bias ? bias + h * dim : 0;
+      float s[LANES] = {0}, r = *inv++;
+      for (long j = 0; j < dim; j += LANES)
+        for (int l = 0; l < LANES && j + l < dim; l++) s[l] += d[j + l] * w[j + l] * (x[j + l] + (b ? b[j + l] : 0));
+      float back = ISA(fold)(s) / dim * r * r;
+      IVDEP for (long j = 0; j < dim; j++) d[j] = r * (d[j] * w[j] - (x[j] + (b ? b[j] : 0)) * back);
+    }
+}
+
+// A strip of a head's columns, summed over rows and heads in their order.
+static void ISA(head_norm_back_w)(float *dw, const float *d, const float *x, const float *bias, const float *inv, long rows, long heads, long dim, long c0, long c1) {
+  for (long i = 0; i < rows; i++)
+    for (long h = 0; h < heads; h++, x += dim, d += dim) {
+      const float *b = bias ? bias + h * dim : 0;
+      float r = *inv++;
+      IVDEP for (long j = c0; j < c1; j++) dw[j] += d[j] * (x[j] + (b ? b[j] : 0)) * r;
+    }
+}
+
+// A strip of columns, summed over the rows in their order.
+static void ISA(sum_rows)(float *y, const float *x, long rows, long dim, long c0, long c1) {
+  for (long i = 0; i < rows; i++)
+    IVDEP for (long j = c0; j < c1; j++) y[j] += x[i * dim + j];
 }
 
 static void ISA(cross_entropy)(float *loss, float *logits, const int32_t *targets, long rows, long vocab, float scale) {

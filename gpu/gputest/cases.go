@@ -14,8 +14,10 @@ var cases = []struct {
 	{"copy", copies},
 	{"embed", embed},
 	{"matmul", matmul},
+	{"matmul blocks", matmulBlocks},
+	{"matmul rows", matmulRows},
 	{"rmsnorm", rmsnorm},
-	{"rope", rope},
+	{"rotary", rotary},
 	{"attention", attention},
 	{"cached", cached},
 	{"swiglu", swiglu},
@@ -33,8 +35,8 @@ var sizes = []int{1, 2, 7, 8, 9, 31, 32, 33, 100, 40_000}
 func copies(r *rig) {
 	for _, n := range sizes {
 		r.at("%d", n)
-		x := r.normal(n)
-		y, z, half := r.zeros(n), r.zeros(n), r.halves(n)
+		x := r.trained(n)
+		y, z, half := r.floats(n), r.floats(n), r.halves(n)
 		r.on(func(d gpu.Device, get func(both) gpu.Buf) {
 			d.Copy(get(y), get(x))
 			d.Copy(get(half), get(x))
@@ -49,13 +51,34 @@ func copies(r *rig) {
 		r.on(func(d gpu.Device, get func(both) gpu.Buf) { d.Zero(get(x)) })
 		r.equal("zero", x)
 	}
+	for _, t := range r.blockTypes() {
+		for _, blocks := range []int{1, 2, 7, 300} {
+			n := blocks * t.Block()
+			r.at("%v %d", t, n)
+			w, out := r.weights(t, n), r.zeros(n)
+			r.on(func(d gpu.Device, get func(both) gpu.Buf) { d.Copy(get(out), get(w)) })
+			r.equal("decoded", out)
+		}
+	}
+}
+
+// blockTypes returns the types for weights only that the tested device takes.
+func (r *rig) blockTypes() []gpu.Type {
+	var all []gpu.Type
+	for _, t := range []gpu.Type{gpu.F16, gpu.Q8_0, gpu.Q4_0, gpu.Q4_1, gpu.Q4_K, gpu.Q6_K} {
+		if b := r.dev[0].Load(t, make([]byte, t.Bytes(t.Block()))); b.Len > 0 {
+			r.dev[0].Free(b)
+			all = append(all, t)
+		} else if r.dev[0].Sync() == nil {
+			r.t.Errorf("%v is not taken, and Sync does not say so", t)
+		}
+	}
+	return all
 }
 
 // halves returns n zeros in BF16, where the device has them.
 func (r *rig) halves(n int) both {
-	x := both{false: r.dev[0].Alloc(gpu.BF16, n), true: r.dev[1].Alloc(gpu.BF16, n)}
-	r.bufs = append(r.bufs, x)
-	return x
+	return r.pair(r.dev[0].Alloc(gpu.BF16, n), r.dev[1].Alloc(gpu.BF16, n))
 }
 
 // same32 checks that two tensors of the tested device agree within a relative error.
@@ -70,18 +93,32 @@ func (r *rig) same32(what string, x, y both, tol float64) {
 }
 
 func embed(r *rig) {
-	for _, t := range []gpu.Type{gpu.F32, gpu.BF16} {
+	for _, t := range append(r.blockTypes(), gpu.F32, gpu.BF16) {
 		for _, s := range [][3]int{{1, 1, 1}, {5, 3, 7}, {50, 9, 64}, {300, 20, 130}} {
 			n, vocab, dim := s[0], s[1], s[2]
+			if t.Block() > 1 {
+				dim = (dim%3 + 1) * t.Block()
+			}
 			r.at("%v %v", t, s)
 			ids := r.ints(n, 0, vocab)
-			table, out, dtable := r.weights(t, vocab*dim), r.zeros(n*dim), r.normal(vocab*dim)
+			table, out, dtable, rows := r.weights(t, vocab*dim), r.zeros(n*dim), r.trained(vocab*dim), r.normal(n*dim)
 			r.on(func(d gpu.Device, get func(both) gpu.Buf) {
 				d.Embed(get(out), get(table), ids, dim)
 				d.EmbedBack(get(dtable), get(out), ids, dim)
 			})
 			r.equal("out", out)
 			r.equal("dtable", dtable)
+
+			every := make([]int32, n) // gather and scatter activations
+			for i := range every {
+				every[i] = int32(n - 1 - i)
+			}
+			r.on(func(d gpu.Device, get func(both) gpu.Buf) {
+				d.Embed(get(out), get(rows), every, dim)
+				d.EmbedBack(get(rows), get(out), every, dim)
+			})
+			r.equal("gathered", out)
+			r.equal("scattered", rows)
 		}
 	}
 }
@@ -150,6 +187,44 @@ func (r *rig) product(m, n, k int, ta, tb bool, t gpu.Type) {
 	r.equal("c", c)
 }
 
+// matmulBlocks checks products with quantised weights, as they are multiplied
+// forward (transposed) and backward.
+func matmulBlocks(r *rig) {
+	for _, t := range r.blockTypes() {
+		for _, s := range [][3]int{{1, 2, 1}, {1, 70, 3}, {9, 33, 2}, {40, 100, 1}} {
+			m, out, in := s[0], s[1], s[2]*t.Block()
+			if t == gpu.F16 {
+				in *= 37
+			}
+			r.at("%v, %d rows, weights (%d, %d)", t, m, out, in)
+			w, x, y, dx := r.weights(t, out*in), r.normal(m*in), r.normal(m*out), r.normal(m*in)
+			r.on(func(d gpu.Device, get func(both) gpu.Buf) {
+				w := gpu.M(get(w), out, in)
+				d.MatMul(gpu.M(get(y), m, out), gpu.M(get(x), m, in), w.Transposed(), 0.5, 0)
+				d.MatMul(gpu.M(get(dx), m, in), gpu.M(get(y), m, out), w, 1, 1)
+			})
+			r.equal("y", y)
+			r.equal("dx", dx)
+		}
+	}
+}
+
+func matmulRows(r *rig) {
+	for _, starts := range [][]int32{{0, 1}, {0, 7, 7, 20}, {0, 100, 131, 132}, {0}} {
+		for _, s := range [][2]int{{1, 1}, {16, 40}, {70, 33}} {
+			p, q, n := s[0], s[1], int(starts[len(starts)-1])
+			r.at("%v, %v", starts, s)
+			extra := r.rng.IntN(3)
+			a, b, c := r.normal(n*(p+extra)), r.normal(n*q), r.trained(p*q)
+			r.on(func(d gpu.Device, get func(both) gpu.Buf) {
+				am := gpu.Mat{Buf: get(a), Rows: n, Cols: p, Stride: p + extra}
+				d.MatMulRows(gpu.M(get(c), p, q), am, gpu.M(get(b), n, q), starts, 0.3)
+			})
+			r.equal("c", c)
+		}
+	}
+}
+
 // rows returns the first of the stored sizes of an m × n matrix.
 func rows(m, n int, transposed bool) int {
 	if transposed {
@@ -164,15 +239,15 @@ func rmsnorm(r *rig) {
 			n, dim := s[0], s[1]
 			for _, adding := range []bool{false, true} {
 				r.at("%v %v", t, s)
-				x, add, w, out, inv := r.normal(n*dim), both{}, r.weights(t, dim), r.zeros(n*dim), r.zeros(n)
+				x, add, w, out, inv := r.normal(n*dim), both{}, r.weights(t, dim), r.zeros(n*dim), r.floats(n)
 				if adding {
 					add = r.normal(n * dim)
 				}
-				dx, dw, dout := r.normal(n*dim), r.normal(dim), r.normal(n*dim)
+				dx, dw, dout, starts := r.normal(n*dim), r.trained(dim), r.normal(n*dim), []int32{0, int32(n / 3), int32(n)}
 				r.on(func(d gpu.Device, get func(both) gpu.Buf) {
 					d.RMSNorm(get(out), get(inv), get(x), get(add), get(w), dim, 1e-5)
-					d.RMSNormBack(get(dx), get(dw), get(dout), get(x), get(w), get(inv), dim)
-					d.RMSNormBack(get(dx), gpu.Buf{}, get(dout), get(x), get(w), get(inv), dim)
+					d.RMSNormBack(get(dx), get(dw), get(dout), get(x), get(w), get(inv), starts, dim)
+					d.RMSNormBack(get(dx), gpu.Buf{}, get(dout), get(x), get(w), get(inv), nil, dim)
 				})
 				r.equal("x", x)
 				r.equal("out", out)
@@ -184,24 +259,53 @@ func rmsnorm(r *rig) {
 	}
 }
 
-func rope(r *rig) {
-	for _, s := range [][3]int{{1, 1, 2}, {7, 3, 6}, {9, 2, 64}, {40, 8, 128}} {
-		n, heads, dim := s[0], s[1], s[2]
-		r.at("%v", s)
-		angles := make([]float32, 2*50*dim/2)
-		for i := range len(angles) / 2 {
-			sin, cos := math.Sincos(r.rng.Float64() * 7)
-			angles[i], angles[len(angles)/2+i] = float32(cos), float32(sin)
+func rotary(r *rig) {
+	for _, s := range [][3]int{{1, 1, 2}, {7, 3, 6}, {9, 2, 64}, {40, 8, 128}, {33, 5, 40}} {
+		for form := range 8 {
+			r.rotary(s[0], s[1], s[2], form&1 != 0, form&2 != 0, form&4 != 0)
 		}
-		cos, sin := r.values(angles[:len(angles)/2]), r.values(angles[len(angles)/2:])
-		x, y, pos := r.normal(n*heads*dim), r.normal(n*heads*dim), r.ints(n, 0, 50)
-		r.on(func(d gpu.Device, get func(both) gpu.Buf) {
-			d.RoPE(get(x), get(cos), get(sin), pos, heads, dim, false)
-			d.RoPE(get(y), get(cos), get(sin), pos, heads, dim, true)
-		})
-		r.equal("x", x)
-		r.equal("back", y)
 	}
+}
+
+func (r *rig) rotary(n, heads, dim int, biased, normed, rotated bool) {
+	r.at("%d rows of %d heads of %d, biased %v, normed %v, rotated %v", n, heads, dim, biased, normed, rotated)
+	t := []gpu.Type{gpu.F32, gpu.BF16}[r.rng.IntN(2)]
+	var bias, w, inv, cos, sin, dbias, dw both
+	if biased {
+		bias, dbias = r.weights(t, heads*dim), r.trained(heads*dim)
+	}
+	if normed {
+		w, inv, dw = r.weights(t, dim), r.floats(n*heads), r.trained(dim)
+	}
+	if rotated {
+		cos, sin = r.angles(50, dim/2)
+	}
+	x, out, same, dx, dout := r.normal(n*heads*dim), r.zeros(n*heads*dim), r.zeros(n*heads*dim), r.zeros(n*heads*dim), r.normal(n*heads*dim)
+	pos, starts := r.ints(n, 0, 50), []int32{0, int32(n / 3), int32(n)}
+	r.on(func(d gpu.Device, get func(both) gpu.Buf) {
+		d.Copy(get(same), get(x))
+		d.Rotary(get(same), get(inv), get(same), get(bias), get(w), get(cos), get(sin), pos, heads, dim, 1e-5)
+		d.Rotary(get(out), get(inv), get(x), get(bias), get(w), get(cos), get(sin), pos, heads, dim, 1e-5)
+		d.RotaryBack(get(dx), get(dbias), get(dw), get(dout), get(x), get(bias), get(w), get(inv), get(cos), get(sin), pos, starts, heads, dim)
+		d.RotaryBack(get(dout), gpu.Buf{}, gpu.Buf{}, get(dout), get(x), get(bias), get(w), get(inv), get(cos), get(sin), pos, nil, heads, dim)
+	})
+	r.equal("out", out)
+	r.equal("in place", same)
+	r.equal("inv", inv)
+	r.equal("dx", dx)
+	r.equal("dx in place", dout)
+	r.equal("dbias", dbias)
+	r.equal("dw", dw)
+}
+
+// angles returns the cosines and sines of n·m random angles.
+func (r *rig) angles(n, m int) (cos, sin both) {
+	c, s := make([]float32, n*m), make([]float32, n*m)
+	for i := range c {
+		y, x := math.Sincos(r.rng.Float64() * 7)
+		c[i], s[i] = float32(x), float32(y)
+	}
+	return r.set(r.floats(n*m), c), r.set(r.floats(n*m), s)
 }
 
 // seqs are packed sequences of many lengths, with and without shared heads and windows.
@@ -223,7 +327,7 @@ func attention(r *rig) {
 		n := int(s.Starts[len(s.Starts)-1])
 		hq, hk := n*s.Heads*s.Dim, n*s.KVHeads*s.Dim
 		q, k, v, dout := r.normal(hq), r.normal(hk), r.normal(hk), r.normal(hq)
-		out, lse, dq, dk, dv := r.normal(hq), r.zeros(n*s.Heads), r.normal(hq), r.normal(hk), r.normal(hk)
+		out, lse, dq, dk, dv := r.normal(hq), r.floats(n*s.Heads), r.normal(hq), r.normal(hk), r.normal(hk)
 		r.on(func(d gpu.Device, get func(both) gpu.Buf) {
 			d.Attention(get(out), get(lse), get(q), get(k), get(v), s)
 			d.AttentionBack(get(dq), get(dk), get(dv), get(dout), get(out), get(lse), get(q), get(k), get(v), s)
@@ -282,7 +386,7 @@ func crossEntropy(r *rig) {
 		n, vocab := s[0], s[1]
 		targets := r.ints(n, -vocab/3, vocab)
 		r.at("%v", s)
-		loss, logits, only, same := r.normal(n), r.normal(n*vocab), r.normal(n), r.normal(n*vocab)
+		loss, logits, only, same := r.trained(n), r.normal(n*vocab), r.trained(n), r.normal(n*vocab)
 		r.on(func(d gpu.Device, get func(both) gpu.Buf) {
 			d.Axpy(get(logits), get(logits), 9)
 			d.Copy(get(same), get(logits))
@@ -299,26 +403,34 @@ func crossEntropy(r *rig) {
 func axpy(r *rig) {
 	for _, n := range sizes {
 		r.at("%d", n)
-		y, x, w := r.normal(n), r.normal(n), r.weights(gpu.BF16, n)
+		y, x, w, g := r.normal(n), r.normal(n), r.weights(gpu.BF16, n), r.trained(n)
 		r.on(func(d gpu.Device, get func(both) gpu.Buf) {
 			d.Axpy(get(y), get(x), -0.3)
 			d.Axpy(get(y), get(w), 1.5)
+			d.Axpy(get(g), get(y), 0.5)
 		})
 		r.equal("y", y)
+		r.equal("g", g)
 	}
 }
 
 func drop(r *rig) {
-	for _, n := range sizes {
+	for _, starts := range [][]int32{{0}, {0, 1}, {0, 7, 7, 40}, {0, 300, 301, 900}} {
 		for _, p := range []float32{0, 0.1, 0.5} {
-			r.at("%d, p %v", n, p)
-			x, out, key := r.normal(n), r.zeros(n), r.rng.Uint64()
-			r.on(func(d gpu.Device, get func(both) gpu.Buf) {
-				d.Dropout(get(out), get(x), p, key)
-				d.Dropout(get(x), get(x), p, key)
-			})
-			r.equal("out", out)
-			r.equal("in place", x)
+			for _, dim := range []int{1, 9, 64} {
+				r.at("%v of %d, p %v", starts, dim, p)
+				n := int(starts[len(starts)-1]) * dim
+				x, out, keys := r.normal(n), r.zeros(n), make([]uint64, len(starts)-1)
+				for i := range keys {
+					keys[i] = r.rng.Uint64()
+				}
+				r.on(func(d gpu.Device, get func(both) gpu.Buf) {
+					d.Dropout(get(out), get(x), dim, starts, keys, p)
+					d.Dropout(get(x), get(x), dim, starts, keys, p)
+				})
+				r.equal("out", out)
+				r.equal("in place", x)
+			}
 		}
 	}
 }
@@ -326,7 +438,7 @@ func drop(r *rig) {
 func sumSquares(r *rig) {
 	for _, n := range append([]int{0}, sizes...) {
 		r.at("%d", n)
-		x, out := r.normal(n), r.normal(1)
+		x, out := r.trained(n), r.trained(1)
 		r.on(func(d gpu.Device, get func(both) gpu.Buf) { d.SumSquares(get(out), get(x)) })
 		r.equal("out", out)
 	}
@@ -340,7 +452,7 @@ func adamw(r *rig) {
 			{LR: 1e-3, Beta1: 0.8, Beta2: 0.99, Eps: 1e-6, Step: 7, WeightDecay: 0.1, GradScale: 3, MaxNorm: 0.1},
 		} {
 			r.at("%d, %+v", n, o)
-			w, g, m, v, sum := r.normal(n), r.normal(n), r.normal(n), r.zeros(n), r.zeros(1)
+			w, g, m, v, sum := r.trained(n), r.trained(n), r.trained(n), r.floats(n), r.floats(1)
 			r.on(func(d gpu.Device, get func(both) gpu.Buf) {
 				d.SumSquares(get(sum), get(g))
 				for range 3 {

@@ -19,6 +19,7 @@ import (
 func Conform(t *testing.T, dev gpu.Device, tol float64) {
 	compare(t, dev, ref.New64(), tol, nil)
 	t.Run("rows", func(t *testing.T) { independent(t, dev) })
+	t.Run("cuts", func(t *testing.T) { uncut(t, dev) })
 	t.Run("dropout", func(t *testing.T) { dropout(t, dev) })
 }
 
@@ -61,17 +62,25 @@ type rig struct {
 	shape string // of the case at hand
 }
 
-// zeros returns n zeros on both devices.
+// zeros returns n zeros as activations, floats as all else: F32.
 func (r *rig) zeros(n int) both {
-	x := both{false: r.dev[0].Alloc(gpu.F32, n), true: r.dev[1].Alloc(gpu.F32, n)}
+	return r.pair(r.dev[0].Alloc(r.dev[0].Activations(), n), r.dev[1].Alloc(r.dev[1].Activations(), n))
+}
+
+func (r *rig) floats(n int) both {
+	return r.pair(r.dev[0].Alloc(gpu.F32, n), r.dev[1].Alloc(gpu.F32, n))
+}
+
+// pair is a tensor on the two devices.
+func (r *rig) pair(tested, other gpu.Buf) both {
+	x := both{false: tested, true: other}
 	r.bufs = append(r.bufs, x)
 	return x
 }
 
-// normal returns n normal numbers on both devices.
-func (r *rig) normal(n int) both {
-	return r.values(r.numbers(n))
-}
+// normal returns n normal numbers as activations, trained as F32.
+func (r *rig) normal(n int) both  { return r.values(r.numbers(n)) }
+func (r *rig) trained(n int) both { return r.set(r.floats(n), r.numbers(n)) }
 
 func (r *rig) numbers(n int) []float32 {
 	s := make([]float32, n)
@@ -81,27 +90,54 @@ func (r *rig) numbers(n int) []float32 {
 	return s
 }
 
-// values returns s on both devices.
+// values returns s as activations, the same numbers on both devices: rounded
+// if the tested one keeps activations in BF16.
 func (r *rig) values(s []float32) both {
-	x := r.zeros(len(s))
+	if r.dev[0].Activations() == gpu.BF16 {
+		for i := range s {
+			s[i] = math.Float32frombits(math.Float32bits(s[i]) &^ 0xffff)
+		}
+	}
+	return r.set(r.zeros(len(s)), s)
+}
+
+// set uploads s to both devices.
+func (r *rig) set(x both, s []float32) both {
 	r.dev[0].Upload(x[false], s)
 	r.dev[1].Upload(x[true], s)
 	return x
 }
 
-// weights returns n normal numbers as a file would hold them.
+// weights returns n normal numbers as a file would hold them; of the quantised
+// types, random blocks with scales of a sensible size.
 func (r *rig) weights(t gpu.Type, n int) both {
-	raw := make([]byte, n*t.Size())
-	for i, v := range r.numbers(n) {
-		if t == gpu.BF16 {
-			binary.LittleEndian.PutUint16(raw[2*i:], uint16(math.Float32bits(v)>>16))
-		} else {
-			binary.LittleEndian.PutUint32(raw[4*i:], math.Float32bits(v))
+	raw := make([]byte, t.Bytes(n))
+	le := binary.LittleEndian
+	switch t {
+	case gpu.F32:
+		for i, v := range r.numbers(n) {
+			le.PutUint32(raw[4*i:], math.Float32bits(v))
+		}
+	case gpu.BF16:
+		for i, v := range r.numbers(n) {
+			le.PutUint16(raw[2*i:], uint16(math.Float32bits(v)>>16))
+		}
+	default:
+		for i := range raw {
+			raw[i] = byte(r.rng.Uint32())
+		}
+		for block := raw; len(block) > 0; block = block[t.Bytes(t.Block()):] {
+			for _, at := range halves[t] {
+				le.PutUint16(block[at:], uint16(r.rng.IntN(2)<<15|0x2000|r.rng.IntN(0x400))) // ±2⁻⁷ to 2⁻⁶
+			}
 		}
 	}
-	x := both{false: r.dev[0].Load(t, raw), true: r.dev[1].Load(t, raw)}
-	r.bufs = append(r.bufs, x)
-	return x
+	return r.pair(r.dev[0].Load(t, raw), r.dev[1].Load(t, raw))
+}
+
+// halves is where blocks of a type have halves.
+var halves = map[gpu.Type][]int{
+	gpu.F16: {0}, gpu.Q8_0: {0}, gpu.Q4_0: {0}, gpu.Q4_1: {0, 2}, gpu.Q4_K: {0, 2}, gpu.Q6_K: {208},
 }
 
 // ints returns n random numbers in [from, to).

@@ -87,26 +87,43 @@ func TestRMSNormGradient(t *testing.T) {
 	f()
 	bx, bw := l.normal(n*dim), l.normal(dim)
 	dx, dw := l.copied(bx), l.copied(bw)
-	l.RMSNormBack(dx, dw, dout, x, w, inv, dim)
+	l.RMSNormBack(dx, dw, dout, x, w, inv, []int32{0, 2, n}, dim)
 	slopes(t, "dx", f, x, l.added(dx, bx))
 	slopes(t, "dw", f, w, l.added(dw, bw))
 }
 
-// The backward pass of a rotation is the rotation back.
-func TestRoPEGradient(t *testing.T) {
-	l := newLab()
+func TestRotaryGradient(t *testing.T) {
 	const n, heads, dim = 3, 2, 6
-	pos := []int32{4, 0, 2}
+	l := newLab()
+	pos, starts := []int32{4, 0, 2}, []int32{0, 1, n}
 	cos, sin := l.normal(5*dim/2), l.normal(5*dim/2)
 	for i := range cos.Len {
 		s, c := math.Sincos(ref.At(cos, i))
 		ref.Set(cos, i, c)
 		ref.Set(sin, i, s)
 	}
-	x, y, dout := l.normal(n*heads*dim), l.normal(n*heads*dim), l.normal(n*heads*dim)
-	dx := l.copied(dout)
-	l.RoPE(dx, cos, sin, pos, heads, dim, true)
-	slopes(t, "dx", along(y, dout, func() { l.Copy(y, x); l.RoPE(y, cos, sin, pos, heads, dim, false) }), x, dx)
+	for form := range 8 { // which of bias, w and angles there are
+		var bias, w, c, s, dbias, dw, bb, bw gpu.Buf
+		if form&1 != 0 {
+			bias, bb = l.normal(heads*dim), l.normal(heads*dim)
+			dbias = l.copied(bb)
+		}
+		if form&2 != 0 {
+			w, bw = l.normal(dim), l.normal(dim)
+			dw = l.copied(bw)
+		}
+		if form&4 != 0 {
+			c, s = cos, sin
+		}
+		x, out, dout, inv := l.normal(n*heads*dim), l.normal(n*heads*dim), l.normal(n*heads*dim), l.normal(n*heads)
+		f := along(out, dout, func() { l.Rotary(out, inv, x, bias, w, c, s, pos, heads, dim, 0.1) })
+		f()
+		dx := l.copied(dout)
+		l.RotaryBack(dx, dbias, dw, dx, x, bias, w, inv, c, s, pos, starts, heads, dim)
+		slopes(t, "dx", f, x, dx)
+		slopes(t, "dbias", f, bias, l.added(dbias, bb))
+		slopes(t, "dw", f, w, l.added(dw, bw))
+	}
 }
 
 func TestAttentionGradient(t *testing.T) {
@@ -162,7 +179,11 @@ func TestMatMulGradient(t *testing.T) {
 	am, bm, cm, dcm := gpu.M(a, 2, 3), gpu.M(b, 3, 4), gpu.M(c, 2, 4), gpu.M(dc, 2, 4)
 	l.MatMul(gpu.M(da, 2, 3), dcm, bm.Transposed(), 0.5, 0)
 	l.MatMul(gpu.M(db, 3, 4), am.Transposed(), dcm, 0.5, 0)
+	rows := l.normal(12)
+	added := l.copied(rows)
+	l.MatMulRows(gpu.M(added, 3, 4), am, dcm, []int32{0, 1, 2}, 0.5)
 	f := along(c, dc, func() { l.MatMul(cm, am, bm, 0.5, 0) })
+	slopes(t, "db by rows", f, b, l.added(added, rows))
 	slopes(t, "da", f, a, da)
 	slopes(t, "db", f, b, db)
 }
@@ -172,6 +193,7 @@ func TestDropoutGradient(t *testing.T) {
 	l := newLab()
 	x, out, dout := l.normal(40), l.normal(40), l.normal(40)
 	dx := l.copied(dout)
-	l.Dropout(dx, dx, 0.25, 9)
-	slopes(t, "dx", along(out, dout, func() { l.Dropout(out, x, 0.25, 9) }), x, dx)
+	starts, keys := []int32{0, 3, 8}, []uint64{9, 10}
+	l.Dropout(dx, dx, 5, starts, keys, 0.25)
+	slopes(t, "dx", along(out, dout, func() { l.Dropout(out, x, 5, starts, keys, 0.25) }), x, dx)
 }

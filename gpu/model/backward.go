@@ -43,8 +43,9 @@ func (p *Pass) attentionBack(l int, s gpu.Seqs) {
 	c, d, w, a := p.m.Config, p.m.dev, &p.m.layers[l], &p.layers[l]
 	p.back(p.at(l, siteO), p.n, a.att, p.datt, 0, p.dx)
 	d.AttentionBack(p.dq, p.dk, p.dv, p.datt, a.att, a.lse, a.q, a.k, a.v, s)
-	d.RoPE(p.dq, p.m.cos, p.m.sin, p.pos, c.Heads, c.HeadDim, true)
-	d.RoPE(p.dk, p.m.cos, p.m.sin, p.pos, c.KVHeads, c.HeadDim, true)
+	var none gpu.Buf
+	d.RotaryBack(p.dq, none, none, p.dq, none, none, none, none, p.m.cos, p.m.sin, p.pos, s.Starts, c.Heads, c.HeadDim)
+	d.RotaryBack(p.dk, none, none, p.dk, none, none, none, none, p.m.cos, p.m.sin, p.pos, s.Starts, c.KVHeads, c.HeadDim)
 	qkv := p.at(l, siteQKV)
 	if p.reads(qkv) {
 		d.RMSNorm(p.norm, a.inv1, a.x, gpu.Buf{}, w.norm1.w, c.Hidden, float32(c.NormEps))
@@ -59,15 +60,15 @@ func (p *Pass) attentionBack(l int, s gpu.Seqs) {
 
 // normBack adds to dx what flows through a norm of x from dnorm.
 func (p *Pass) normBack(w *weight, x, inv gpu.Buf) {
-	d, dim := p.m.dev, p.m.Config.Hidden
+	p.m.dev.RMSNormBack(p.dx, p.grad(w), p.dnorm, x, w.w, inv, p.whole.starts, p.m.Config.Hidden)
+}
+
+// grad returns where w's gradient goes: nowhere unless w is trained.
+func (p *Pass) grad(w *weight) gpu.Buf {
 	if !p.full {
-		d.RMSNormBack(p.dx, gpu.Buf{}, p.dnorm, x, w.w, inv, dim)
-		return
+		return gpu.Buf{}
 	}
-	g := &p.whole
-	for i := range g.salts {
-		d.RMSNormBack(g.rows(p.dx, i, dim).Buf, w.dw, g.rows(p.dnorm, i, dim).Buf, g.rows(x, i, dim).Buf, w.w, g.rows(inv, i, 1).Buf, dim)
-	}
+	return w.dw
 }
 
 // reads reports whether a fan's input must be there for its backward pass.

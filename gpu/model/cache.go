@@ -12,8 +12,8 @@ type cache struct {
 func newCache(m *Transformer, slots, context int) *cache {
 	c := &cache{context: context, width: m.Config.KVHeads * m.Config.HeadDim}
 	for range m.layers {
-		c.keys = append(c.keys, m.dev.Alloc(gpu.F32, slots*context*c.width))
-		c.values = append(c.values, m.dev.Alloc(gpu.F32, slots*context*c.width))
+		c.keys = append(c.keys, m.dev.Alloc(m.dev.Activations(), slots*context*c.width))
+		c.values = append(c.values, m.dev.Alloc(m.dev.Activations(), slots*context*c.width))
 	}
 	return c
 }

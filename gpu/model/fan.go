@@ -12,12 +12,12 @@ type fan struct {
 	key uint64    // of the first projection's dropout
 }
 
-// segments are runs of rows of one sequence each. Sums over rows, which is
-// what gradients of weights are, are made segment by segment. They are thus
-// the same to the last bit however the sequences are cut into batches.
+// segments are runs of rows of one sequence each, by which sums over rows are
+// made: see gpu.Ops.
 type segments struct {
 	starts []int32  // first row of each, then behind the last
 	salts  []uint64 // of dropout in each
+	keys   []uint64 // made of salts for one projection
 }
 
 func (g *segments) reset() { g.starts, g.salts = append(g.starts[:0], 0), g.salts[:0] }
@@ -27,10 +27,13 @@ func (g *segments) add(end int, salt uint64) {
 	g.starts, g.salts = append(g.starts, int32(end)), append(g.salts, salt)
 }
 
-// rows views rows of a segment of b, which has cols columns.
-func (g *segments) rows(b gpu.Buf, i, cols int) gpu.Mat {
-	from, to := int(g.starts[i]), int(g.starts[i+1])
-	return gpu.M(b.Slice(from*cols, to*cols), to-from, cols)
+// mixed returns the segments' keys of dropout for one projection.
+func (g *segments) mixed(key uint64) []uint64 {
+	g.keys = g.keys[:0]
+	for _, salt := range g.salts {
+		g.keys = append(g.keys, mix(key, salt))
+	}
+	return g.keys
 }
 
 // at returns the fan of layer l at site s.
@@ -92,10 +95,7 @@ func (p *Pass) back(f fan, n int, x, dx gpu.Buf, beta float32, dys ...gpu.Buf) {
 	d := p.m.dev
 	for i, w := range f.ws {
 		if p.full {
-			for g := range f.seg.salts {
-				dy := f.seg.rows(dys[i], g, w.out)
-				d.MatMul(gpu.M(w.dw, w.out, w.in), dy.Transposed(), f.seg.rows(x, g, w.in), 1, 1)
-			}
+			d.MatMulRows(gpu.M(w.dw, w.out, w.in), gpu.M(dys[i], n, w.out), gpu.M(x, n, w.in), f.seg.starts, 1)
 		}
 		if dx.Len > 0 {
 			d.MatMul(gpu.M(dx, n, w.in), gpu.M(dys[i], n, w.out), gpu.M(w.w, w.out, w.in), 1, beta)
@@ -114,12 +114,10 @@ func (p *Pass) backAdapter(f fan, n int, x, dx gpu.Buf, dys []gpu.Buf) {
 		if f.br.b[i].Len == 0 {
 			continue
 		}
-		for g := range f.seg.salts {
-			dy, t := f.seg.rows(dys[i], g, w.out), p.part(f.seg.rows(f.t, g, ranks), f, i)
-			d.MatMul(gpu.M(f.br.db[i], w.out, rank), dy.Transposed(), t, p.a.scale, 1)
-		}
+		dy, t := gpu.M(dys[i], n, w.out), p.part(gpu.M(f.t, n, ranks), f, i)
+		d.MatMulRows(gpu.M(f.br.db[i], w.out, rank), dy, t, f.seg.starts, p.a.scale)
 		dti := p.part(gpu.M(dt, n, ranks), f, i)
-		d.MatMul(dti, gpu.M(dys[i], n, w.out), gpu.M(f.br.b[i], w.out, rank), p.a.scale, 0)
+		d.MatMul(dti, dy, gpu.M(f.br.b[i], w.out, rank), p.a.scale, 0)
 		if p.drop > 0 {
 			p.backDropped(f, i, n, x, dx, dt)
 		}
@@ -127,9 +125,7 @@ func (p *Pass) backAdapter(f fan, n int, x, dx gpu.Buf, dys []gpu.Buf) {
 	if p.drop > 0 {
 		return
 	}
-	for g := range f.seg.salts {
-		d.MatMul(gpu.M(f.br.da, ranks, in), f.seg.rows(dt, g, ranks).Transposed(), f.seg.rows(x, g, in), 1, 1)
-	}
+	d.MatMulRows(gpu.M(f.br.da, ranks, in), gpu.M(dt, n, ranks), gpu.M(x, n, in), f.seg.starts, 1)
 	if dx.Len > 0 {
 		d.MatMul(gpu.M(dx, n, in), gpu.M(dt, n, ranks), gpu.M(f.br.a, ranks, in), 1, 1)
 	}
@@ -139,14 +135,11 @@ func (p *Pass) backAdapter(f fan, n int, x, dx gpu.Buf, dys []gpu.Buf) {
 func (p *Pass) backDropped(f fan, i, n int, x, dx, dt gpu.Buf) {
 	d, in := p.m.dev, f.ws[0].in
 	a, da := p.one(f, i)
-	dropped := p.dropped(f, i, n, x)
-	for g := range f.seg.salts {
-		dti := p.part(f.seg.rows(dt, g, f.br.ranks), f, i)
-		d.MatMul(da, dti.Transposed(), f.seg.rows(dropped, g, in), 1, 1)
-	}
+	dti := p.part(gpu.M(dt, n, f.br.ranks), f, i)
+	d.MatMulRows(da, dti, gpu.M(p.dropped(f, i, n, x), n, in), f.seg.starts, 1)
 	if dx.Len > 0 {
 		dxd := p.xdrop.Slice(0, n*in)
-		d.MatMul(gpu.M(dxd, n, in), p.part(gpu.M(dt, n, f.br.ranks), f, i), a, 1, 0)
+		d.MatMul(gpu.M(dxd, n, in), dti, a, 1, 0)
 		d.Axpy(dx, p.dropped(f, i, n, dxd), 1)
 	}
 }
@@ -171,9 +164,6 @@ func (p *Pass) one(f fan, i int) (a, da gpu.Mat) {
 func (p *Pass) dropped(f fan, i, n int, x gpu.Buf) gpu.Buf {
 	in := f.ws[0].in
 	out := p.xdrop.Slice(0, n*in)
-	for g, salt := range f.seg.salts {
-		from, to := int(f.seg.starts[g])*in, int(f.seg.starts[g+1])*in
-		p.m.dev.Dropout(out.Slice(from, to), x.Slice(from, to), p.drop, mix(f.key+uint64(i), salt))
-	}
+	p.m.dev.Dropout(out, x, in, f.seg.starts, f.seg.mixed(f.key+uint64(i)), p.drop)
 	return out
 }

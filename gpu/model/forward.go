@@ -42,8 +42,9 @@ func (p *Pass) layer(l int, before, out gpu.Buf, s gpu.Seqs) {
 	eps := float32(c.NormEps)
 	d.RMSNorm(p.norm, a.inv1, a.x, before, w.norm1.w, c.Hidden, eps)
 	p.project(p.at(l, siteQKV), p.n, p.norm, a.q, a.k, a.v)
-	d.RoPE(a.q, p.m.cos, p.m.sin, p.pos, c.Heads, c.HeadDim, false)
-	d.RoPE(a.k, p.m.cos, p.m.sin, p.pos, c.KVHeads, c.HeadDim, false)
+	var none gpu.Buf
+	d.Rotary(a.q, none, a.q, none, none, p.m.cos, p.m.sin, p.pos, c.Heads, c.HeadDim, eps)
+	d.Rotary(a.k, none, a.k, none, none, p.m.cos, p.m.sin, p.pos, c.KVHeads, c.HeadDim, eps)
 	p.attend(l, s)
 	p.project(p.at(l, siteO), p.n, a.att, a.mid)
 	d.RMSNorm(p.norm, a.inv2, a.mid, a.x, w.norm2.w, c.Hidden, eps)

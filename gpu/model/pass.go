@@ -8,8 +8,8 @@ import (
 )
 
 // Pass is a Transformer, an adapter or none, and the activations of one
-// micro-batch. All activations lie in one arena that is allocated once, for a
-// number of rows that no batch may exceed.
+// micro-batch. They lie in two arenas that are allocated once, for a number of
+// rows that no batch may exceed.
 //
 // What is cheap to compute again is not kept for the backward pass: the
 // outputs of norms and of SwiGLU.
@@ -39,12 +39,29 @@ type Pass struct {
 	lens     []int32
 	decoding bool
 
-	arena gpu.Buf
-	taken int
+	acts  arena // in the device's type for activations
+	exact arena // in F32: what sums are kept in
 	activations
 }
 
-// activations are views of the arena, laid anew for each batch's N.
+// arena is memory that is allocated once and laid out anew for each batch.
+type arena struct {
+	buf   gpu.Buf
+	taken int
+}
+
+// take returns the next n elements, at a multiple of 64 elements. Before there
+// is memory, it only counts.
+func (a *arena) take(n int) gpu.Buf {
+	from := a.taken
+	a.taken += (n + 63) &^ 63
+	if a.buf.Len == 0 {
+		return gpu.Buf{}
+	}
+	return a.buf.Slice(from, from+n)
+}
+
+// activations are views of the arenas, laid anew for each batch's N.
 type activations struct {
 	layers []layerActivations
 	last   gpu.Buf // (N, D) residual stream behind the last layer
@@ -101,7 +118,7 @@ func NewPass(m *Transformer, a *Adapter, rows int, train bool) (*Pass, error) {
 	}
 	m.angles(min(rows, m.Config.MaxPositions))
 	p.fit(rows)
-	p.arena = m.dev.Alloc(gpu.F32, p.taken)
+	p.acts.buf, p.exact.buf = m.dev.Alloc(m.dev.Activations(), p.acts.taken), m.dev.Alloc(gpu.F32, p.exact.taken)
 	if err := m.dev.Sync(); err != nil {
 		return nil, fmt.Errorf("model: activations of %d rows, %d MiB: %w", rows, p.Bytes()>>20, err)
 	}
@@ -149,50 +166,53 @@ func (p *Pass) Params() *Params {
 	return p.a.Params
 }
 
-// Bytes returns the size of the arena in the device's memory.
-func (p *Pass) Bytes() int { return p.taken * gpu.F32.Size() }
-
-// Close gives the arena back. The Transformer and the adapter stay.
-func (p *Pass) Close() {
-	p.m.dev.Free(p.arena)
-	p.arena = gpu.Buf{}
+// Bytes returns the size of the arenas in the device's memory.
+func (p *Pass) Bytes() int {
+	return p.m.dev.Activations().Bytes(p.acts.taken) + gpu.F32.Bytes(p.exact.taken)
 }
 
-// fit lays the arena out for n rows. Before there is one, it only counts.
+// Close gives the arenas back. The Transformer and the adapter stay.
+func (p *Pass) Close() {
+	p.m.dev.Free(p.acts.buf)
+	p.m.dev.Free(p.exact.buf)
+	p.acts.buf, p.exact.buf = gpu.Buf{}, gpu.Buf{}
+}
+
+// fit lays the arenas out for n rows. Before there are any, it only counts.
 func (p *Pass) fit(n int) {
-	c, ranks := p.m.Config, 0
+	c, ranks, take := p.m.Config, 0, p.acts.take
 	att, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
-	p.n, p.taken = n, 0
+	p.n, p.acts.taken, p.exact.taken = n, 0, 0
 	for l := range p.layers {
 		if l > 0 && !p.train {
 			p.layers[l] = p.layers[0]
 			continue
 		}
 		a := &p.layers[l]
-		a.x, a.inv1 = p.take(n*c.Hidden), p.take(n)
-		a.q, a.k, a.v = p.take(n*att), p.take(n*kv), p.take(n*kv)
-		a.att, a.lse = p.take(n*att), p.take(n*c.Heads)
-		a.mid, a.inv2 = p.take(n*c.Hidden), p.take(n)
-		a.gate, a.up = p.take(n*c.FeedForward), p.take(n*c.FeedForward)
+		a.x, a.inv1 = take(n*c.Hidden), p.exact.take(n)
+		a.q, a.k, a.v = take(n*att), take(n*kv), take(n*kv)
+		a.att, a.lse = take(n*att), p.exact.take(n*c.Heads)
+		a.mid, a.inv2 = take(n*c.Hidden), p.exact.take(n)
+		a.gate, a.up = take(n*c.FeedForward), take(n*c.FeedForward)
 		p.fitAdapter(l)
 	}
 	rows := min(n, p.c)
-	p.last, p.inv, p.norm = p.take(n*c.Hidden), p.take(n), p.take(n*c.Hidden)
-	p.act, p.losses = p.take(n*c.FeedForward), p.take(n)
-	p.chunk, p.logits = p.take(rows*c.Hidden), p.take(rows*c.Vocab)
+	p.last, p.inv, p.norm = take(n*c.Hidden), p.exact.take(n), take(n*c.Hidden)
+	p.act, p.losses = take(n*c.FeedForward), p.exact.take(n)
+	p.chunk, p.logits = take(rows*c.Hidden), take(rows*c.Vocab)
 	if p.a != nil {
 		ranks = p.a.width
-		p.thead = p.take(rows * p.a.head.ranks)
+		p.thead = take(rows * p.a.head.ranks)
 	}
 	if !p.train {
 		return
 	}
 	if p.a != nil && p.a.LoRA.Dropout > 0 {
-		p.xdrop = p.take(n * max(c.Hidden, att, c.FeedForward))
+		p.xdrop = take(n * max(c.Hidden, att, c.FeedForward))
 	}
-	p.dx, p.dnorm, p.datt = p.take(n*c.Hidden), p.take(n*c.Hidden), p.take(n*att)
-	p.dq, p.dk, p.dv = p.take(n*att), p.take(n*kv), p.take(n*kv)
-	p.dact, p.dchunk, p.dt = p.take(n*c.FeedForward), p.take(rows*c.Hidden), p.take(n*ranks)
+	p.dx, p.dnorm, p.datt = take(n*c.Hidden), take(n*c.Hidden), take(n*att)
+	p.dq, p.dk, p.dv = take(n*att), take(n*kv), take(n*kv)
+	p.dact, p.dchunk, p.dt = take(n*c.FeedForward), take(rows*c.Hidden), take(n*ranks)
 }
 
 func (p *Pass) fitAdapter(l int) {
@@ -200,22 +220,12 @@ func (p *Pass) fitAdapter(l int) {
 	case p.a == nil:
 	case p.train:
 		for s := range sites {
-			t[s] = p.take(p.n * p.a.sites[l][s].ranks)
+			t[s] = p.acts.take(p.n * p.a.sites[l][s].ranks)
 		}
 	default: // one for all sites of all layers
-		shared := p.take(p.n * p.a.width)
+		shared := p.acts.take(p.n * p.a.width)
 		*t = [sites]gpu.Buf{shared, shared, shared, shared}
 	}
-}
-
-// take returns the next n elements of the arena, at a multiple of 64 bytes.
-func (p *Pass) take(n int) gpu.Buf {
-	from := p.taken
-	p.taken += (n + 15) &^ 15
-	if p.arena.Len == 0 || n == 0 { // a pointer behind the arena's end would not be its own
-		return gpu.Buf{}
-	}
-	return p.arena.Slice(from, from+n)
 }
 
 // scoreScale is what attention scores are multiplied by.

@@ -39,6 +39,20 @@ func (device[T]) MatMul(c, a, b gpu.Mat, alpha, beta float32) {
 	}
 }
 
+// MatMulRows: c += alpha·Σ aᵀ·b, sequence by sequence.
+func (d device[T]) MatMulRows(c, a, b gpu.Mat, starts []int32, alpha float32) {
+	for i := range len(starts) - 1 {
+		from, to := int(starts[i]), int(starts[i+1])
+		d.MatMul(c, part(a, from, to).Transposed(), part(b, from, to), alpha, 1)
+	}
+}
+
+// part returns the rows from up to to of m.
+func part(m gpu.Mat, from, to int) gpu.Mat {
+	m.Buf, m.Rows = m.Buf.Slice(min(from*m.Stride, m.Buf.Len), m.Buf.Len), to-from
+	return m
+}
+
 // at returns where element (i, j) of m lies.
 func at(m gpu.Mat, i, j int) int {
 	if m.T {

@@ -5,7 +5,6 @@
 package ref
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
 	"unsafe"
@@ -60,7 +59,7 @@ func element(b gpu.Buf, i int) unsafe.Pointer {
 	if i < 0 || i >= b.Len {
 		panic(fmt.Sprintf("ref: element %d of a Buf of %d", i, b.Len))
 	}
-	return unsafe.Add(b.Ptr, i*b.Type.Size())
+	return unsafe.Add(b.Ptr, b.Type.Bytes(i))
 }
 
 // widen returns the float32 whose upper half is the bfloat16 h.
@@ -104,6 +103,9 @@ func (device[T]) Name() string { return fmt.Sprintf("reference (%s)", native[T](
 // Kind returns "ref".
 func (device[T]) Kind() string { return "ref" }
 
+// Activations returns the type that the device stores.
+func (device[T]) Activations() gpu.Type { return native[T]() }
+
 // Sync has nothing to wait for; gpu.Checked reports the failures.
 func (device[T]) Sync() error {
 	return nil
@@ -128,19 +130,16 @@ func (d device[T]) Alloc(t gpu.Type, n int) gpu.Buf {
 // Free does nothing: the garbage collector will.
 func (device[T]) Free(gpu.Buf) {}
 
-// Load decodes raw into a Buf of its own.
+// Load decodes raw into a Buf of its own. Types that only weights have become
+// the device's own.
 func (d device[T]) Load(t gpu.Type, raw []byte) gpu.Buf {
-	n := len(raw) / t.Size()
-	b := d.Alloc(t, n)
-	for i := range n {
-		switch t {
-		case gpu.BF16:
-			Set(b, i, float64(widen(binary.LittleEndian.Uint16(raw[2*i:]))))
-		case gpu.F64:
-			Set(b, i, math.Float64frombits(binary.LittleEndian.Uint64(raw[8*i:])))
-		default:
-			Set(b, i, float64(math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))))
-		}
+	values := t.Decode(raw)
+	if t.WeightsOnly() {
+		t = native[T]()
+	}
+	b := d.Alloc(t, len(values))
+	for i, v := range values {
+		Set(b, i, float64(v))
 	}
 	return b
 }

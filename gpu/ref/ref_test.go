@@ -32,8 +32,11 @@ func TestByHand(t *testing.T) {
 		want("rmsnorm", out, 3/math.Sqrt(12.5), 8/math.Sqrt(12.5))
 
 		x = buf(1, 2, 3, 4)
-		d.RoPE(x, buf(1, 0), buf(0, 1), []int32{0}, 1, 4, false)
-		want("rope", x, 1, -4, 3, 2)
+		d.Rotary(x, gpu.Buf{}, x, gpu.Buf{}, gpu.Buf{}, buf(1, 0), buf(0, 1), []int32{0}, 1, 4, 0)
+		want("rotated", x, 1, -4, 3, 2)
+		x = d.Alloc(gpu.F32, 2)
+		d.Rotary(x, inv, buf(2, 3), buf(1, 1), buf(1, 2), gpu.Buf{}, gpu.Buf{}, []int32{0}, 1, 2, 0)
+		want("normed with its bias", x, 3/math.Sqrt(12.5), 8/math.Sqrt(12.5))
 
 		loss, logits := d.Alloc(gpu.F32, 2), buf(0, float32(math.Log(3)), 7, 7)
 		d.CrossEntropy(loss, logits, []int32{1, -1}, 2, 4)
