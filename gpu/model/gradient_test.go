@@ -179,7 +179,7 @@ func compareGradients(t *testing.T, p *Pass, b *Batch) {
 	}
 	for _, tensor := range params.Tensors {
 		var diff, norm float64
-		step := max(1, tensor.Len()/24) // two dozen elements of each tensor
+		step := max(1, tensor.Len()/8) // eight elements of each tensor
 		for i := tensor.From; i < tensor.From+tensor.Len(); i += step {
 			at := func(delta float64) float64 {
 				was := ref.At(params.W, i)
