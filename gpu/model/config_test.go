@@ -204,7 +204,7 @@ func TestLoadingIsStrict(t *testing.T) {
 	}
 	_, err = Open(ref.New(), dir)
 	for _, want := range []string{
-		"1 missing: model.norm.weight", "1 unexpected: model.norm.bias", "lm_head.weight is [16 19], not [19 16]",
+		"1 missing: model.norm.weight (but there is model.norm.bias)", "1 unexpected: model.norm.bias", "lm_head.weight is [16 19], not [19 16]",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)

@@ -85,7 +85,7 @@ func (l LoRA) modules(cfg Config) ([]module, error) {
 	}
 	var found []module
 	for _, m := range cfg.linears() {
-		if !targets.hit(m.name) && !(m.layer >= 0 && targets.named("all-linear")) || exclude.hit(m.name) || l.saves(m.name) {
+		if !targets.hit(m.name) && !(m.layer >= 0 && targets.named("all-linear")) || exclude.hit(m.name) || l.barred(m.name) {
 			continue
 		}
 		if m.rank, m.scale, err = l.size(m.name); err != nil {
@@ -125,11 +125,22 @@ func (c Config) linears() []module {
 	return append(all, module{name: "lm_head", out: c.Vocab, in: c.Hidden, layer: -1})
 }
 
-// saves reports whether a module is among those brought along whole.
+// saves reports whether a module, or one that it is part of, is brought along
+// whole. PEFT compares the ends of names, without a dot: "norm" means every
+// norm, input_layernorm too.
 func (l LoRA) saves(name string) bool {
-	return slices.ContainsFunc(l.Save, func(s string) bool {
-		return slices.Contains(strings.Split(name, "."), s) || strings.HasSuffix("."+name, "."+s)
-	})
+	for ; name != ""; name = name[:max(0, strings.LastIndex(name, "."))] {
+		if slices.ContainsFunc(l.Save, func(s string) bool { return strings.HasSuffix(name, s) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// barred reports whether a module gets no adapter because of l.Save. Here PEFT
+// compares whole parts of names.
+func (l LoRA) barred(name string) bool {
+	return slices.ContainsFunc(l.Save, func(s string) bool { return strings.Contains("."+name+".", "."+s+".") })
 }
 
 // size returns the rank and the scale of B·A of a module.

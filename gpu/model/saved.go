@@ -44,7 +44,8 @@ func savedIn(cfg Config, l LoRA, modules []module, src source) ([]saved, error) 
 		found = append(found, saved{Tensor{name, w.shape(), 0}, &weight{name: w.name, out: w.out, in: w.in, vector: w.vector}})
 	}
 	for _, s := range l.Save {
-		if !slices.ContainsFunc(found, func(f saved) bool { return LoRA{Save: []string{s}}.saves(strings.TrimPrefix(f.Name, inside)) }) {
+		one := LoRA{Save: []string{s}}
+		if !slices.ContainsFunc(all, func(w *weight) bool { return one.saves(w.name[:strings.LastIndex(w.name, ".")]) }) {
 			return nil, fmt.Errorf("modules_to_save: %q names no module of this model", s)
 		}
 	}

@@ -13,6 +13,7 @@ import sys
 if os.environ.get("PYTHONHASHSEED") != "0":  # PEFT writes a set, in the order of its hashes
     os.execve(sys.executable, [sys.executable, *sys.argv], dict(os.environ, PYTHONHASHSEED="0"))
 os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="", HF_HUB_OFFLINE="1")
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -58,6 +59,7 @@ def main():
             write_generation(name)
     write_init("llama")
     write_merged("llama")
+    write_peft("mistral")
 
 
 def write_json(path, value):
@@ -130,6 +132,43 @@ def write_init(name):
 
 def vocab(name):
     return json.loads(Path(name, "config.json").read_text())["vocab_size"]
+
+
+PEFT = {
+    "rslora": dict(r=4, lora_alpha=8, use_rslora=True, target_modules=["q_proj", "v_proj"]),
+    "patterns": dict(r=4, lora_alpha=8, target_modules=["q_proj", "down_proj", "o_proj"],
+                     rank_pattern={"layers.0.self_attn.q_proj": 2, "down_proj": 3, r"layers\.\d+\.mlp\.down_proj": 5},
+                     alpha_pattern={"o_proj": 16, "model.layers.1.self_attn.q_proj": 1}),
+    "match": dict(r=2, lora_alpha=4, target_modules=r".*\.1\..*\.(q|up)_proj"),
+    "exclude": dict(r=2, lora_alpha=4, target_modules="all-linear", exclude_modules=["o_proj", "layers.0.mlp.up_proj"]),
+    "except": dict(r=2, lora_alpha=4, target_modules=["k_proj", "gate_proj"], exclude_modules=r".*layers\.0\..*"),
+    "save": dict(r=2, lora_alpha=4, target_modules=["q_proj", "v_proj"], modules_to_save=["lm_head", "norm"]),
+    "head": dict(r=2, lora_alpha=4, target_modules=["v_proj", "lm_head"]),
+}
+
+
+def write_peft(name):
+    """Adapters of many forms: what PEFT draws for each, what it saves, and the loss with it."""
+    rows = json.loads(Path(name, "batch.json").read_text())["rows"]
+    facts = {}
+    for case, keys in PEFT.items():
+        base = load(name)
+        torch.manual_seed(0)
+        model = get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", **keys))
+        drawn = [(k, p) for k, p in model.named_parameters() if "lora_" in k]
+        digest = hashlib.sha256()
+        for k, p in sorted(drawn):
+            digest.update(p.detach().numpy().tobytes())
+        with torch.no_grad():
+            for i, (k, p) in enumerate((k, p) for k, p in model.named_parameters() if p.requires_grad):
+                if "lora_B" in k:
+                    p.copy_(draw(p.shape, 9000 + i, std=0.1))
+                elif "modules_to_save" in k:
+                    p.add_(draw(p.shape, 9000 + i, std=0.1))
+            loss = model(**collate(rows)).loss.item()
+        save_adapter(model, f"{name}/peft/{case}")
+        facts[case] = dict(init_sha256=digest.hexdigest(), loss=loss)
+    write_json(f"{name}/peft.json", facts)
 
 
 def write_batch(name, lengths, seed):
@@ -227,6 +266,9 @@ def write_merged(name):
                 if any(n in k for n in LINEARS) and any(n in k for n in layers)}
         save_file(keep, f"{name}/merged_{str(dtype).removeprefix('torch.')}.safetensors", metadata={"format": "pt"})
         if dtype == torch.bfloat16:
+            safe = PeftModel.from_pretrained(load(name, dtype), f"{name}/adapter").merge_and_unload(safe_merge=True)
+            two = {k: p.data for k, p in safe.named_parameters() if ".layers.1." in k and k in keep}
+            save_file(two, f"{name}/merged_safe.safetensors", metadata={"format": "pt"})
             base = load_file(f"{name}/model.safetensors")
             changed = sum(int((keep[k] != base[k]).sum()) for k in keep) / sum(v.numel() for v in keep.values())
             print(f"{name}: the bf16 merge changed {changed:.0%} of the weights")
