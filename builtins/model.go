@@ -33,6 +33,8 @@ func modelKind() KindDoc {
 			{"parameters", "how many numbers it has"},
 			{"retained", "of a merged model: share of the adapter's change that survived rounding"},
 			{"error", "of a merged model: relative size of what rounding added"},
+			{"worst", "of a merged model: the tensor that lost most, and worst_error how much"},
+			{"kl", "of a merged model that was probed: nats per token from base and adapter, with kl_worst, agree and probed_tokens"},
 		},
 	}
 }

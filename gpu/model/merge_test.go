@@ -242,6 +242,46 @@ func mergeAndCompare(t *testing.T, m *Transformer, a *Adapter, base string, unti
 	}
 }
 
+// TestDivergence: a merge in float32 predicts what the model with the adapter
+// does, one in bfloat16 nearly so, and the base something else.
+func TestDivergence(t *testing.T) {
+	m := openGolden(t, ref.New(), "llama")
+	a := openGoldenAdapter(t, m, "llama", "adapter")
+	texts := [][]int32{{5, 9, 200, 31}, {7}, {8, 8, 3}}
+	var kl [3]float64
+	for i, dtype := range []string{"F32", ""} {
+		out := t.TempDir()
+		if _, err := a.Merge(t.Context(), golden("llama"), out, MergeOptions{Type: dtype}); err != nil {
+			t.Fatal(err)
+		}
+		merged, err := Open(ref.New(), out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer merged.Close()
+		d, err := m.Diverge(t.Context(), a, merged, texts, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kl[i] = d.KL
+		if d.Tokens != 8 || d.Worst < d.KL || dtype == "F32" && d.Agree != 1 {
+			t.Errorf("%q: %+v", dtype, d)
+		}
+	}
+	d, err := m.Diverge(t.Context(), a, m, texts, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kl[2] = d.KL; !(kl[0] < 1e-9 && kl[1] > 1e-7 && kl[1] < 0.05 && kl[2] > 0.1) {
+		t.Errorf("divergence of the merge in float32, in bfloat16, of the base: %v", kl)
+	}
+	// By hand: a coin of 1:3 against a fair one.
+	want := 0.25*math.Log(0.5) + 0.75*math.Log(1.5)
+	if got, same := compare(logSoftmax([]float32{0, float32(math.Log(3))}), logSoftmax([]float32{7, 7})); math.Abs(got-want) > 1e-7 || same {
+		t.Errorf("divergence %v, want %v", got, want)
+	}
+}
+
 // TestMergeTellsWhatBF16Loses: of a small adapter most is lost, of a large one
 // little. The figures are those of a simulation made apart (W of deviation
 // 0.02, A as initialised, rank 64, scale 0.25).
