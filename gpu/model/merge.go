@@ -15,7 +15,8 @@ import (
 type MergeOptions struct {
 	// Type is "": every weight keeps its type; "F32": those that change become
 	// float32, so that nothing is lost; or "F16": all weights become float16,
-	// which has 8 times bfloat16's precision and ends at 65504.
+	// which has 8 times bfloat16's precision and ends at 65504. A quantised
+	// weight, changed or not, is decoded to Type, which it asks for.
 	Type string
 
 	// TwoRoundings rounds the change to the weight's type before it is added,
@@ -33,10 +34,17 @@ func (o MergeOptions) check() error {
 // of returns the type that a tensor is written in.
 func (o MergeOptions) of(t safetensors.Tensor, changes bool) string {
 	float := slices.Contains([]string{"F32", "BF16", "F16"}, t.DType)
-	if o.Type == "" || !float || !changes && o.Type == "F32" {
-		return t.DType
+	switch {
+	case quantised(t), float && o.Type != "" && (changes || o.Type == "F16"):
+		return o.Type
 	}
-	return o.Type
+	return t.DType
+}
+
+// quantised reports whether the elements of t share scales.
+func quantised(t safetensors.Tensor) bool {
+	typ, ok := typeOf(t.DType)
+	return ok && typ.Block() > 1
 }
 
 // Merge writes the model in the directory base, with a folded into its
@@ -50,9 +58,9 @@ func (a *Adapter) Merge(ctx context.Context, base, out string, o MergeOptions) (
 	if same(base, out) {
 		return Merged{}, fmt.Errorf("model: merge: %s is the base: name another directory", out)
 	}
-	files, err := safetensors.OpenSet(base)
+	_, files, err := openWeights(base)
 	if err != nil {
-		return Merged{}, fmt.Errorf("model: merge: %w", err)
+		return Merged{}, err
 	}
 	defer files.Close()
 	m, err := newMerger(ctx, a, files, o)
@@ -63,9 +71,8 @@ func (a *Adapter) Merge(ctx context.Context, base, out string, o MergeOptions) (
 	if err := m.beside(base, out); err != nil {
 		return Merged{}, fmt.Errorf("model: merge: %w", err)
 	}
-	for _, f := range files.Files() {
-		path := filepath.Join(out, filepath.Base(f.Path()))
-		if err := safetensors.WriteFile(path, m.layout(f), f.Metadata(), m.merge); err != nil {
+	for _, s := range m.shards {
+		if err := safetensors.WriteFile(filepath.Join(out, s.name), m.layout(s), s.metadata, m.merge); err != nil {
 			return Merged{}, fmt.Errorf("model: merge: %w", err)
 		}
 	}
@@ -77,15 +84,36 @@ type merger struct {
 	ctx     context.Context
 	a       *Adapter
 	o       MergeOptions
-	files   *safetensors.Set
+	files   source
+	shards  []shard
 	pairs   map[string]pair  // by the name of the weight
 	whole   map[string]saved // by the name of the weight
-	untied  string           // the file that gets an lm_head of its own, or ""
+	untied  bool             // the last shard gets an lm_head of its own
 	delta   gpu.Buf          // room for blockRows of the widest W
 	raw     []byte
 	w, d, s []float32 // of some rows: W, Δ and their sum
 	sums    []sums
 	merged  []Fidelity
+}
+
+// shard is a file of the result.
+type shard struct {
+	name     string
+	tensors  []string
+	metadata map[string]string
+}
+
+// shardsOf returns the files of a model; a GGUF file becomes one of safetensors.
+func shardsOf(src source) []shard {
+	set, ok := src.(*safetensors.Set)
+	if !ok {
+		return []shard{{"model.safetensors", src.Names(), map[string]string{"format": "pt"}}}
+	}
+	var all []shard
+	for _, f := range set.Files() {
+		all = append(all, shard{filepath.Base(f.Path()), f.Names(), f.Metadata()})
+	}
+	return all
 }
 
 // pair is the A and B of one projection.
@@ -97,8 +125,13 @@ type pair struct {
 // blockRows is how many rows of a matrix are merged at a time.
 const blockRows = 1024
 
-func newMerger(ctx context.Context, a *Adapter, files *safetensors.Set, o MergeOptions) (*merger, error) {
-	m := &merger{ctx: ctx, a: a, o: o, files: files, pairs: make(map[string]pair), whole: make(map[string]saved)}
+func newMerger(ctx context.Context, a *Adapter, files source, o MergeOptions) (*merger, error) {
+	m := &merger{ctx: ctx, a: a, o: o, files: files, shards: shardsOf(files), pairs: make(map[string]pair), whole: make(map[string]saved)}
+	for _, name := range files.Names() {
+		if t, _ := files.Tensor(name); quantised(t) && o.Type == "" {
+			return nil, fmt.Errorf("%s is quantised (%s): a sum is not; say whether to decode to float16 or float32", name, t.DType)
+		}
+	}
 	widest, p, modules := 0, a.Params, a.modules
 	for i, mod := range modules {
 		ta, tb := p.Tensors[i], p.Tensors[len(modules)+i]
@@ -111,8 +144,7 @@ func newMerger(ctx context.Context, a *Adapter, files *safetensors.Set, o MergeO
 	for _, s := range a.saved {
 		name := s.weight.name
 		if m.whole[name] = s; a.cfg.Tied && name == "lm_head.weight" {
-			all := files.Files()
-			m.untied = all[len(all)-1].Path()
+			m.untied = true
 		} else if err := m.fits(name, s.weight.shape()); err != nil {
 			return nil, err
 		}
@@ -136,17 +168,17 @@ func (m *merger) changes(name string) bool {
 }
 
 // layout returns the tensors of a file as they will be written, without data.
-func (m *merger) layout(f *safetensors.File) []safetensors.Tensor {
+func (m *merger) layout(s shard) []safetensors.Tensor {
 	var all []safetensors.Tensor
-	for _, name := range f.Names() {
-		t, _ := f.Tensor(name)
-		if m.untied != "" && name == "lm_head.weight" {
+	for _, name := range s.tensors {
+		t, _ := m.files.Tensor(name)
+		if m.untied && name == "lm_head.weight" {
 			continue // the copy of a tied table, which other readers ignore
 		}
 		t.DType = m.o.of(t, m.changes(name))
 		all = append(all, t)
 	}
-	if f.Path() == m.untied {
+	if m.untied && s.name == m.shards[len(m.shards)-1].name {
 		t, _ := m.files.Tensor("model.embed_tokens.weight")
 		t.Name, t.DType = "lm_head.weight", m.o.of(t, true)
 		all = append(all, t)
@@ -198,7 +230,10 @@ func (m *merger) merge(t safetensors.Tensor) ([]byte, error) {
 func (m *merger) rows(t, was safetensors.Tensor, p pair, from, n int, s *sums) error {
 	dev, size := m.a.Params.dev, n*p.in
 	m.w, m.d, m.s = grow(m.w, size), grow(m.d, size), grow(m.s, size)
-	if err := was.ReadF32(m.w, from*p.in); err != nil {
+	if quantised(was) {
+		typ, _ := typeOf(was.DType)
+		copy(m.w, typ.Decode(was.Data[typ.Bytes(from*p.in):typ.Bytes(from*p.in+size)]))
+	} else if err := was.ReadF32(m.w, from*p.in); err != nil {
 		return err
 	}
 	clear(m.d)
@@ -213,11 +248,11 @@ func (m *merger) rows(t, was safetensors.Tensor, p pair, from, n int, s *sums) e
 	}
 	copy(m.s, m.d)
 	if m.o.TwoRoundings {
-		rounded, err := safetensors.AppendF32(nil, was.DType, m.d)
+		rounded, err := safetensors.AppendF32(nil, t.DType, m.d)
 		if err != nil {
 			return err
 		}
-		if err := (safetensors.Tensor{Name: t.Name, DType: was.DType, Shape: []int{size}, Data: rounded}).ReadF32(m.s, 0); err != nil {
+		if err := (safetensors.Tensor{Name: t.Name, DType: t.DType, Shape: []int{size}, Data: rounded}).ReadF32(m.s, 0); err != nil {
 			return err
 		}
 	}

@@ -15,11 +15,11 @@ func (m *merger) beside(from, to string) error {
 	if err := copyBeside(from, to); err != nil {
 		return err
 	}
-	if m.o.Type == "" && m.untied == "" {
+	if m.o.Type == "" && !m.untied {
 		return nil
 	}
 	if err := edit(filepath.Join(to, "config.json"), func(keys map[string]json.RawMessage) {
-		if m.untied != "" {
+		if m.untied {
 			keys["tie_word_embeddings"] = json.RawMessage("false")
 		}
 		if name := map[string]string{"F16": `"float16"`, "F32": `"float32"`}[m.o.Type]; name != "" {
@@ -41,14 +41,14 @@ func (m *merger) index(path string) error {
 		return nil
 	}
 	size, where := 0, map[string]string{}
-	for _, f := range m.files.Files() {
-		for _, t := range m.layout(f) {
+	for _, s := range m.shards {
+		for _, t := range m.layout(s) {
 			if was, ok := m.files.Tensor(t.Name); ok && was.DType == t.DType {
 				size += len(t.Data)
 			} else {
 				size += t.Len() * map[string]int{"F32": 4, "F16": 2, "BF16": 2}[t.DType]
 			}
-			where[t.Name] = filepath.Base(f.Path())
+			where[t.Name] = s.name
 		}
 	}
 	return edit(path, func(keys map[string]json.RawMessage) {
