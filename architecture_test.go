@@ -32,7 +32,8 @@ var allowed = map[string][]string{
 	"gpu/cpu/internal/peer": {"gpu"}, // OpenBLAS, for the benchmark beside it
 	"gpu/cuda":              {"gpu"},
 	"gpu/gputest":           {"gpu", "gpu/ref"},
-	"gpu/model":             {"gpu", "gpu/safetensors"},
+	"gpu/gguf":              {"gpu", "gpu/safetensors"},
+	"gpu/model":             {"gpu", "gpu/safetensors", "gpu/gguf"},
 	"gpu/train":             {"gpu", "gpu/model", "gpu/safetensors"},
 
 	"builtins/dataset": {},
