@@ -19,8 +19,9 @@ type Unit struct {
 	Kernels []string // its entry points
 }
 
-// entry finds the entry points of a source.
-var entry = regexp.MustCompile(`extern "C" __global__ void\s+(?:__launch_bounds__\([^)]*\)\s*)?(\w+)\s*\(`)
+// entry finds the entry points of a source: KERNEL(threads) name(...), or the
+// use of a macro that makes one and takes the name first.
+var entry = regexp.MustCompile(`(?m)^(?:KERNEL\(\d+\) |[A-Z][A-Z0-9_]*\()([a-z][a-z0-9_]*)[,(]`)
 
 // Units returns the sources, in the order of their names.
 func Units() []Unit {
