@@ -48,7 +48,7 @@ const MaxParams = C.max_params
 type Launch struct {
 	Fn     Function
 	Grid   [3]uint32
-	Block  uint32
+	Block  [3]uint32
 	Shared uint32 // bytes of dynamic shared memory
 	Params uint32
 	Param  [MaxParams]uint64
