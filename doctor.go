@@ -24,11 +24,11 @@ type finding struct {
 }
 
 func (a *app) doctorCmd() *cobra.Command {
-	var asJSON bool
+	var asJSON, deep bool
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Say what this machine, this build and the store are like, and what to mend", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			found := a.examine()
+			found := a.examine(deep)
 			if asJSON {
 				return writeJSON(cmd.OutOrStdout(), found)
 			}
@@ -36,6 +36,7 @@ func (a *app) doctorCmd() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&deep, "deep", false, "read every blob again and compare it with its name")
 	return cmd
 }
 
@@ -50,7 +51,7 @@ func report(w io.Writer, found []finding) error {
 	return t.Flush()
 }
 
-func (a *app) examine() []finding {
+func (a *app) examine(deep bool) []finding {
 	found := []finding{
 		{What: "starbook", Found: revision() + ", " + stdruntime.Version() + " " + stdruntime.GOOS + "/" + stdruntime.GOARCH},
 		device(), cuda(), memory(), a.disk(), git(),
@@ -62,7 +63,7 @@ func (a *app) examine() []finding {
 		}
 		found = append(found, f)
 	}
-	return append(found, a.health())
+	return append(found, a.health(deep))
 }
 
 func device() finding {
@@ -116,8 +117,8 @@ func git() finding {
 	return finding{What: "git", Found: "at " + strings.TrimSpace(string(out))}
 }
 
-// health opens the store and asks SQLite whether the file is whole.
-func (a *app) health() finding {
+// health opens the store and looks whether its file and its blobs are whole.
+func (a *app) health(deep bool) finding {
 	if _, err := os.Stat(a.storeDir); err != nil {
 		return finding{What: "store", Found: "none yet at " + a.storeDir}
 	}
@@ -130,7 +131,13 @@ func (a *app) health() finding {
 	if err != nil {
 		return finding{What: "store", Found: err.Error()}
 	}
-	f := finding{What: "store", Found: fmt.Sprintf("%s, %d runs", a.storeDir, len(runs))}
+	switch damage, err := st.Check(deep); {
+	case err != nil:
+		return finding{What: "store", Found: err.Error()}
+	case len(damage) > 0:
+		return finding{"store", a.storeDir + ": " + strings.Join(damage, "; "), "what a lost blob belongs to is made again by running its notebook; for a damaged store.db, sqlite3 has .recover"}
+	}
+	f := finding{What: "store", Found: fmt.Sprintf("%s, %d runs, undamaged", a.storeDir, len(runs))}
 	if doubt, err := st.InDoubt(); err == nil && len(doubt) > 0 {
 		f.Advice = fmt.Sprintf("%d requests to a teacher were cut off before their answer came: possibly paid; they will be asked again", len(doubt))
 	}

@@ -39,12 +39,25 @@ func run(args []string) int {
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "starbook: "+strings.TrimSpace(err.Error()))
+		fmt.Fprintln(os.Stderr, "starbook: "+message(err))
 	}
 	if !app.started || errors.Is(err, errUsage) {
 		return exitUsage
 	}
 	return runtime.ExitCode(err) // 0 ok, 1 failed, 2 usage, 3 interrupted, 4 a bar was not met
+}
+
+// message returns the text of err without lines that stand in it already: a full disk
+// fails everything that comes after it, each time with the same words.
+func message(err error) string {
+	seen := map[string]bool{}
+	var lines []string
+	for line := range strings.SplitSeq(strings.TrimSpace(err.Error()), "\n") {
+		if !seen[line] {
+			lines, seen[line] = append(lines, line), true
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 // errUsage marks a mistake in the command line that is found after parsing it.

@@ -20,6 +20,10 @@ const childEnv = "STARBOOK_GRADER_CHILD"
 // that is busy with other things.
 const startLimit = 30 * time.Second
 
+// A deadline is processor time, so that a busy machine changes no score. A child that
+// uses none, as one that sleeps does, is given up after this many deadlines of the clock.
+const idleDeadlines = 20
+
 // memoryExit is the exit status of a child that ran over its memory.
 const memoryExit = 77
 
@@ -119,15 +123,14 @@ func (c *child) grade(ctx context.Context, items []Item, scores []Score) (int, e
 		return 0, err
 	}
 	for i := range items {
-		c.deadline(c.opts.Deadline)
 		stop := context.AfterFunc(ctx, c.interrupt)
 		var r reply
-		err := readFrame(c.out, &r)
+		err := c.await(ctx)
+		if err == nil {
+			err = readFrame(c.out, &r)
+		}
 		if !stop() && err == nil {
 			err = ctx.Err()
-		}
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			err = errDeadline
 		}
 		if err != nil {
 			return i, err
@@ -138,6 +141,23 @@ func (c *child) grade(ctx context.Context, items []Item, scores []Score) (int, e
 		}
 	}
 	return len(items), nil
+}
+
+// await waits until a reply begins, or for errDeadline.
+func (c *child) await(ctx context.Context) error {
+	begun, end := c.processorTime(), time.Now().Add(idleDeadlines*c.opts.Deadline)
+	for left := c.opts.Deadline; left > 0 && time.Now().Before(end); left = c.opts.Deadline - (c.processorTime() - begun) {
+		c.deadline(max(left, 10*time.Millisecond))
+		_, err := c.out.Peek(1)
+		if ctx.Err() != nil { // its interrupt may have come before the deadline was set anew
+			return ctx.Err()
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			c.deadline(startLimit) // of the rest of the frame, which is on its way
+			return err
+		}
+	}
+	return errDeadline
 }
 
 // kill ends the process and waits for it. It may be called twice, and on nil.
@@ -155,7 +175,7 @@ func (c *child) kill() {
 func (c *child) epitaph(err error) string {
 	switch {
 	case errors.Is(err, errDeadline):
-		return fmt.Sprintf("the grader took longer than %v", c.opts.Deadline)
+		return fmt.Sprintf("the grader took longer than %v of processor time", c.opts.Deadline)
 	case c.cmd.ProcessState.ExitCode() == memoryExit:
 		return fmt.Sprintf("the grader used more than %d MiB of memory", c.opts.Memory>>20)
 	}

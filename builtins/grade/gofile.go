@@ -24,7 +24,7 @@ const yaegiVersion = "v0.16.1"
 
 // GoOptions limit a Go grader. Zero fields take the defaults.
 type GoOptions struct {
-	Deadline time.Duration // of one answer; 2 s
+	Deadline time.Duration // of one answer, in processor time; 5 s
 	Memory   int64         // bytes of one child; 512 MiB
 	Children int           // processes; one a core
 }
@@ -57,7 +57,7 @@ func NewGoFile(path string, o GoOptions) (*GoFile, error) {
 		return nil, err
 	}
 	if o.Deadline <= 0 {
-		o.Deadline = 2 * time.Second
+		o.Deadline = 5 * time.Second
 	}
 	if o.Memory <= 0 {
 		o.Memory = 512 << 20

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -221,5 +222,24 @@ func TestRegexGraderUnderYaegi(t *testing.T) {
 		if s.Outcome != tests[i].outcome {
 			t.Errorf("%q against %q: %+v, want %s", tests[i].answer, tests[i].want, s, tests[i].outcome)
 		}
+	}
+}
+
+// A score may not depend on what else the machine does: a child that gets no
+// processor is waited for.
+func TestDeadlineIsProcessorTime(t *testing.T) {
+	g := goGrader(t, "", `return 1, ""`, GoOptions{Deadline: 100 * time.Millisecond, Children: 1})
+	if _, err := g.Grade(t.Context(), Item{}); err != nil { // starts the child
+		t.Fatal(err)
+	}
+	c := <-g.idle
+	g.idle <- c
+	if err := c.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(400*time.Millisecond, func() { c.cmd.Process.Signal(syscall.SIGCONT) })
+	score, err := g.Grade(t.Context(), Item{})
+	if err != nil || score.Outcome != Pass {
+		t.Errorf("a child that was held up for four deadlines: %+v, %v", score, err)
 	}
 }

@@ -24,7 +24,7 @@ import (
 
 const (
 	seedRows = 600
-	testRows = 1250
+	devRows  = 1250 // half of the official test rows: settings are chosen on them; the rest is test
 )
 
 // Row is one line of the files written. The pool has no answers, and the
@@ -47,7 +47,7 @@ func main() {
 	r := rand.New(rand.NewPCG(2016, 11)) // the month of the paper
 	r.Shuffle(len(train), func(i, j int) { train[i], train[j] = train[j], train[i] })
 	r.Shuffle(len(test), func(i, j int) { test[i], test[j] = test[j], test[i] })
-	seed, pool, test := train[:seedRows], train[seedRows:], test[:testRows]
+	seed, pool, dev, test := train[:seedRows], train[seedRows:], test[:devRows], test[devRows:]
 	var questions, answers []Row
 	for _, row := range byID(pool) {
 		questions = append(questions, Row{ID: row.ID, Prompt: row.Prompt})
@@ -56,6 +56,7 @@ func main() {
 	write("seed.jsonl", byID(seed))
 	write("pool.jsonl", questions)
 	write("answers.jsonl", answers)
+	write("dev.jsonl", byID(dev))
 	write("test.jsonl", byID(test))
 }
 
