@@ -13,8 +13,6 @@ import (
 	"golang.org/x/term"
 
 	"starbook/builtins"
-	"starbook/gpu"
-	"starbook/gpu/cpu"
 	"starbook/reports"
 	"starbook/runtime"
 	"starbook/runtime/event"
@@ -126,14 +124,6 @@ func parseParams(list []string) (map[string]string, error) {
 		out[name] = value
 	}
 	return out, nil
-}
-
-func openDevice() (gpu.Device, error) {
-	d, err := cpu.New(cpu.Options{})
-	if err != nil {
-		return nil, err
-	}
-	return d, nil
 }
 
 // newConsole draws a live region on a terminal, and honours NO_COLOR.

@@ -2,6 +2,7 @@
 
 // Writes forward.h from include/cuda.h: for each function its name, its
 // parameters and its arguments.
+
 package main
 
 import (
