@@ -19,7 +19,10 @@ struct bf16 { // 16 bits of storage; arithmetic is in f32
 };
 
 #define DEVICE __device__ __forceinline__
-#define KERNEL(threads) extern "C" __global__ void __launch_bounds__(threads)
+// KERNEL(threads, blocks) begins an entry point; registers are allotted for so many
+// blocks of a multiprocessor at once. Without blocks the compiler guesses, and may
+// spill a few registers for one block more.
+#define KERNEL(...) extern "C" __global__ void __launch_bounds__(__VA_ARGS__)
 #define ALL 0xffffffffu // lanes of a warp
 #ifndef SIM
 // Dynamic shared memory, at a multiple of 16 bytes.
@@ -29,6 +32,18 @@ struct bf16 { // 16 bits of storage; arithmetic is in f32
 #endif
 
 DEVICE f32 infinity() { return __uint_as_float(0x7f800000); }
+
+
+// power2 returns 2^x to within 2 units of the last place, 0 for the smallest.
+DEVICE f32 power2(f32 x) {
+#ifdef SIM
+  return exp2f(x);
+#else
+  f32 r;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
+  return r;
+#endif
+}
 
 DEVICE f32 to_f32(f32 x) { return x; }
 DEVICE f32 to_f32(bf16 x) { return __uint_as_float((u32)x.bits << 16); }

@@ -21,7 +21,7 @@ type Unit struct {
 
 // entry finds the entry points of a source: KERNEL(threads) name(...), or the
 // use of a macro that makes one and takes the name first.
-var entry = regexp.MustCompile(`(?m)^(?:KERNEL\(\d+\) |[A-Z][A-Z0-9_]*\()([a-z][a-z0-9_]*)[,(]`)
+var entry = regexp.MustCompile(`(?m)^(?:KERNEL\([\d, ]+\) |[A-Z][A-Z0-9_]*\()([a-z][a-z0-9_]*)[,(]`)
 
 // Units returns the sources, in the order of their names.
 func Units() []Unit {
