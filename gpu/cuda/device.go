@@ -18,6 +18,7 @@ type device struct {
 	ctx     *driver.Context
 	lt      *libs.Lt
 	kernels map[string]driver.Function
+	allowed map[driver.Function]int // bytes of shared memory
 	arena   arena
 	queue   queue
 	gemms   gemms
@@ -41,7 +42,7 @@ func open(o Options) (*device, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &device{ctx: ctx}
+	d := &device{ctx: ctx, allowed: make(map[driver.Function]int)}
 	if err := ctx.Do(func() error { return d.start(o) }); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}

@@ -3,7 +3,7 @@
 package cuda
 
 import (
-	"fmt"
+	"strings"
 	"unsafe"
 
 	"starbook/gpu"
@@ -128,5 +128,16 @@ func alignment(b gpu.Buf) int {
 
 // MatMulRows: c += alpha·Σ aᵀ·b, sequence by sequence.
 func (d *device) MatMulRows(c, a, b gpu.Mat, starts []int32, alpha float32) {
-	d.fail("matmul rows: %v", fmt.Errorf("no kernel yet"))
+	if c.Rows == 0 || c.Cols == 0 || a.Rows == 0 {
+		return
+	}
+	if a.Buf.Type != b.Buf.Type {
+		a, b = d.narrowed(0, a), d.narrowed(1, b)
+	}
+	g, shared := grid{[3]int{(c.Rows + 63) / 64, (c.Cols + 31) / 32, 1}, [3]int{128, 1, 1}}, 43008
+	if a.Buf.Type == gpu.F32 {
+		g, shared = rowsOf((c.Rows*c.Cols+127)/128, 128), 0
+	}
+	d.launchShared("matmul_rows_"+strings.ToLower(a.Buf.Type.String()), g, shared,
+		c.Buf, c.Stride, a.Buf, a.Stride, b.Buf, b.Stride, stageOf(d, starts), len(starts)-1, c.Rows, c.Cols, float64(alpha))
 }

@@ -26,18 +26,24 @@ func columnsOf(n int) grid { return grid{[3]int{(n + 31) / 32, 1, 1}, [3]int{32,
 // launch queues a kernel. Its parameters are Bufs, staged addresses (uint64),
 // int and float64; its name is completed by the types of the Bufs in types.
 func (d *device) launch(name string, types []gpu.Buf, g grid, params ...any) {
-	if d.err != nil || g.blocks[0] == 0 {
-		return
-	}
 	for _, b := range types {
 		name += "_" + strings.ToLower(b.Type.String())
+	}
+	d.launchShared(name, g, 0, params...)
+}
+
+// launchShared queues a kernel with so many bytes of dynamic shared memory.
+func (d *device) launchShared(name string, g grid, shared int, params ...any) {
+	if d.err != nil || g.blocks[0] == 0 {
+		return
 	}
 	fn, ok := d.kernels[name]
 	if !ok {
 		d.fail("there is no kernel %s", name)
 		return
 	}
-	l := driver.Launch{Fn: fn, Params: uint32(len(params))}
+	d.allow(name, fn, shared)
+	l := driver.Launch{Fn: fn, Shared: uint32(shared), Params: uint32(len(params))}
 	for i := range 3 {
 		l.Grid[i], l.Block[i] = uint32(g.blocks[i]), uint32(g.threads[i])
 	}
@@ -45,6 +51,23 @@ func (d *device) launch(name string, types []gpu.Buf, g grid, params ...any) {
 		l.Param[i] = word(p)
 	}
 	d.add(command{launch: l})
+}
+
+// sharedFree is the shared memory that every kernel may have, in bytes.
+const sharedFree = 48 << 10
+
+// allow lets a kernel have more shared memory than sharedFree, as it must be
+// said once.
+func (d *device) allow(name string, fn driver.Function, bytes int) {
+	if bytes <= sharedFree || d.allowed[fn] >= bytes {
+		return
+	}
+	if bytes > d.ctx.Shared {
+		d.fail("%s needs %d KiB of shared memory for a block, and %s has %d", name, bytes>>10, d.ctx.Name, d.ctx.Shared>>10)
+		return
+	}
+	d.do(func() error { return d.ctx.AllowShared(fn, bytes) })
+	d.allowed[fn] = bytes
 }
 
 // word returns a parameter as a kernel takes it: all are 8 bytes wide.
