@@ -30,11 +30,17 @@ var allowed = map[string][]string{
 	"gpu/ref":               {"gpu"},
 	"gpu/cpu":               {"gpu"},
 	"gpu/cpu/internal/peer": {"gpu"}, // OpenBLAS, for the benchmark beside it
-	"gpu/cuda":              {"gpu"},
-	"gpu/gputest":           {"gpu", "gpu/ref"},
-	"gpu/gguf":              {"gpu", "gpu/safetensors"},
-	"gpu/model":             {"gpu", "gpu/safetensors", "gpu/gguf"},
-	"gpu/train":             {"gpu", "gpu/model", "gpu/safetensors"},
+	"gpu/cuda": {
+		"gpu", "gpu/cuda/kernels", "gpu/cuda/internal/driver", "gpu/cuda/internal/libs",
+	},
+	"gpu/cuda/kernels":         {},
+	"gpu/cuda/internal/driver": {},
+	"gpu/cuda/internal/libs":   {},
+	"gpu/cuda/internal/sim":    {"gpu/cuda/kernels"}, // a driver that computes on the CPU, for tests
+	"gpu/gputest":              {"gpu", "gpu/ref"},
+	"gpu/gguf":                 {"gpu", "gpu/safetensors"},
+	"gpu/model":                {"gpu", "gpu/safetensors", "gpu/gguf"},
+	"gpu/train":                {"gpu", "gpu/model", "gpu/safetensors"},
 
 	"builtins/dataset": {},
 	"builtins/teacher": {},
@@ -56,7 +62,8 @@ var allowed = map[string][]string{
 // doors says where a library may be imported: in a package or in one file of
 // it. What stands in no row may be imported nowhere.
 var doors = map[string][]string{
-	"C":                               {"gpu/cpu", "gpu/cpu/internal/peer", "gpu/cuda"},
+	"C":                               {"gpu/cpu", "gpu/cpu/internal/peer", "gpu/cuda/internal/driver", "gpu/cuda/internal/libs"},
+	"gorgonia.org/cu":                 {"gpu/cuda/internal/driver"},
 	"net/http":                        {"builtins/teacher"},
 	"go.starlark.net":                 {"builtins", "runtime/run.go", "runtime/load.go", "runtime/trace.go"},
 	"github.com/mattn/go-sqlite3":     {"runtime/store"},

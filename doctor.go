@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"starbook/gpu/cpu"
+	"starbook/gpu/cuda"
 )
 
 // finding is one line of what doctor found.
@@ -54,8 +55,10 @@ func report(w io.Writer, found []finding) error {
 func (a *app) examine(deep bool) []finding {
 	found := []finding{
 		{What: "starbook", Found: revision() + ", " + stdruntime.Version() + " " + stdruntime.GOOS + "/" + stdruntime.GOARCH},
-		device(), cuda(), memory(), a.disk(), git(),
+		device(),
 	}
+	found = append(found, gpus()...)
+	found = append(found, memory(), a.disk(), git())
 	for _, key := range []string{"OPENAI_API_KEY", "ANTHROPIC_API_KEY"} {
 		f := finding{What: key, Found: "set"} // never the value
 		if os.Getenv(key) == "" {
@@ -69,18 +72,44 @@ func (a *app) examine(deep bool) []finding {
 func device() finding {
 	d, err := cpu.New(cpu.Options{})
 	if err != nil {
-		return finding{"device", "none: " + err.Error(), "starbook needs a C compiler when it is built: install gcc or clang"}
+		return finding{"cpu", "none: " + err.Error(), "starbook needs a C compiler when it is built: install gcc or clang"}
 	}
 	defer d.Close()
-	return finding{What: "device", Found: d.Name()}
+	return finding{What: "cpu", Found: d.Name()}
 }
 
-func cuda() finding {
-	f := finding{What: "cuda", Found: "this build has no CUDA device; training runs on the CPU"}
-	if out, err := exec.Command("nvidia-smi", "-L").Output(); err == nil {
-		f.Found += "; the driver sees " + strings.TrimSpace(strings.SplitN(string(out), "\n", 2)[0])
+// gpus says what there is of CUDA, and of what is missing the first thing to mend.
+func gpus() []finding {
+	c, err := cuda.Find()
+	var found []finding
+	if c.Driver != "" {
+		found = append(found, finding{What: "driver", Found: fmt.Sprintf("%s, serves CUDA %s", c.Driver, c.DriverCUDA())})
+		if len(c.Missing) > 0 {
+			const shown = 6
+			found[0].Advice = fmt.Sprintf("%d entry points are missing, a newer driver may have them: %s", len(c.Missing), strings.Join(c.Missing[:min(shown, len(c.Missing))], ", "))
+		}
 	}
-	return f
+	for i, g := range c.GPUs {
+		found = append(found, finding{What: fmt.Sprintf("cuda:%d", i), Found: fmt.Sprintf("%s, sm_%d, %.1f GiB", g.Name, g.SM, float64(g.Memory)/(1<<30))})
+	}
+	if err != nil {
+		f := finding{What: "cuda", Found: err.Error()}
+		if out, smi := exec.Command("nvidia-smi", "-L").Output(); smi == nil {
+			f.Advice = "nvidia-smi sees " + strings.TrimSpace(strings.SplitN(string(out), "\n", 2)[0])
+		}
+		return append(found, f)
+	}
+	for _, l := range []struct {
+		name string
+		cuda.Library
+	}{{"cublasLt", c.CuBLAS}, {"nvrtc", c.NVRTC}} {
+		if l.Err != nil {
+			found = append(found, finding{l.name, "not found", l.Err.Error()})
+		} else {
+			found = append(found, finding{What: l.name, Found: l.Version + ", " + l.Path})
+		}
+	}
+	return found
 }
 
 func memory() finding {

@@ -13,8 +13,6 @@ import (
 	"golang.org/x/term"
 
 	"starbook/builtins"
-	"starbook/gpu"
-	"starbook/gpu/cpu"
 	"starbook/reports"
 	"starbook/runtime"
 	"starbook/runtime/event"
@@ -131,14 +129,6 @@ func parseParams(list []string) (map[string]string, error) {
 // newPool has one slot for the device, for it serves one step at a time.
 func newPool() *runtime.Pool {
 	return runtime.NewPool(map[runtime.Resource]int{runtime.GPU: 1, runtime.Net: 4, runtime.CPU: 2})
-}
-
-func openDevice() (gpu.Device, error) {
-	d, err := cpu.New(cpu.Options{})
-	if err != nil {
-		return nil, err
-	}
-	return d, nil
 }
 
 // newConsole draws a live region on a terminal, and honours NO_COLOR.

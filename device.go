@@ -1,0 +1,50 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"starbook/gpu"
+	"starbook/gpu/cpu"
+	"starbook/gpu/cuda"
+)
+
+// deviceEnv names the device to compute on: cpu, cuda or cuda:1. Without it
+// that is the first GPU, or the CPU if there is none.
+const deviceEnv = "STARBOOK_DEVICE"
+
+// openDevice opens the device to compute on.
+func openDevice() (gpu.Device, error) {
+	want := os.Getenv(deviceEnv)
+	switch kind, number, _ := strings.Cut(want, ":"); {
+	case want == "":
+		d, err := cuda.Open(cuda.Options{})
+		if err == nil {
+			return d, nil
+		}
+		fmt.Fprintf(os.Stderr, "starbook: computing on the CPU: %v\n", err)
+		return openCPU()
+	case want == "cpu":
+		return openCPU()
+	case kind == "cuda":
+		var o cuda.Options
+		if number != "" {
+			var err error
+			if o.GPU, err = strconv.Atoi(number); err != nil {
+				break
+			}
+		}
+		return cuda.Open(o)
+	}
+	return nil, fmt.Errorf("%s is %q: it may be cpu, cuda or cuda:N", deviceEnv, want)
+}
+
+func openCPU() (gpu.Device, error) {
+	d, err := cpu.New(cpu.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}

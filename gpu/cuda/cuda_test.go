@@ -1,0 +1,45 @@
+//go:build cuda && linux && amd64
+
+package cuda
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"starbook/gpu"
+	"starbook/gpu/cuda/internal/sim"
+	"starbook/gpu/gputest"
+)
+
+// The tests run on a GPU if STARBOOK_TEST_GPU is set, and otherwise against the
+// fake driver, which has its place in all processes that they start.
+func TestMain(m *testing.M) {
+	if os.Getenv("STARBOOK_TEST_GPU") == "" && os.Getenv("STARBOOK_LIBCUDA") == "" {
+		dir, err := sim.Build()
+		if err == nil {
+			err = sim.Use(dir)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	os.Exit(m.Run())
+}
+
+func opened(t testing.TB) gpu.Device {
+	t.Helper()
+	d, err := Open(Options{Cache: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return d
+}
+
+func TestConform(t *testing.T) { gputest.Conform(t, opened(t), 0.02) }

@@ -1,0 +1,207 @@
+//go:build cuda && linux && amd64
+
+package cuda
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"starbook/gpu"
+	"starbook/gpu/cuda/internal/driver"
+	"starbook/gpu/cuda/internal/libs"
+)
+
+// device is a GPU. Operations are put in a queue, in order; what needs a result
+// on the host hands the queue to the driver and waits.
+type device struct {
+	ctx     *driver.Context
+	lt      *libs.Lt
+	kernels map[string]driver.Function
+	allowed map[driver.Function]int // bytes of shared memory
+	arena   arena
+	queue   queue
+	gemms   gemms
+	ports   ports   // to and from the host
+	parts   gpu.Buf // partial sums
+	narrow  [2]gpu.Buf
+	err     error // the first failure since the last Sync
+}
+
+// Open returns GPU number o.GPU, its arguments checked.
+func Open(o Options) (gpu.Device, error) {
+	d, err := open(o)
+	if err != nil {
+		return nil, fmt.Errorf("cuda: %w", err)
+	}
+	return gpu.Checked(d), nil
+}
+
+func open(o Options) (*device, error) {
+	ctx, err := driver.Open(o.GPU)
+	if err != nil {
+		return nil, err
+	}
+	d := &device{ctx: ctx, allowed: make(map[driver.Function]int)}
+	if err := ctx.Do(func() error { return d.start(o) }); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+// start opens the libraries and compiles the kernels.
+func (d *device) start(o Options) error {
+	if d.ctx.SM < 80 {
+		return fmt.Errorf("%s has compute capability %d.%d: BF16 on tensor cores needs 8.0", d.ctx.Name, d.ctx.SM/10, d.ctx.SM%10)
+	}
+	cache, err := cacheFolder(o.Cache)
+	if err != nil {
+		return err
+	}
+	rtc, err := libs.OpenNVRTC(driver.Version())
+	if err != nil {
+		return err
+	}
+	if d.kernels, err = loadKernels(d.ctx, rtc, cache); err != nil {
+		return err
+	}
+	if d.lt, err = libs.OpenLt(driver.Version()); err != nil {
+		return err
+	}
+	if err := d.lt.Start(); err != nil {
+		return err
+	}
+	if err := d.ports.open(d.ctx); err != nil {
+		return err
+	}
+	if err := d.queue.open(d); err != nil {
+		return err
+	}
+	return d.gemms.open(d)
+}
+
+// Name returns the GPU's name.
+func (d *device) Name() string {
+	return fmt.Sprintf("%s (CUDA %s, sm_%d)", d.ctx.Name, version(driver.Version()), d.ctx.SM)
+}
+
+// Kind returns "cuda".
+func (d *device) Kind() string { return "cuda" }
+
+// Activations returns BF16.
+func (d *device) Activations() gpu.Type { return gpu.BF16 }
+
+// Sync waits for the GPU and returns the first error since the last Sync.
+func (d *device) Sync() error {
+	d.flush()
+	d.do(d.ctx.Sync)
+	err := d.err
+	d.err = nil
+	return err
+}
+
+// Close frees everything.
+func (d *device) Close() error {
+	return errors.Join(d.ctx.Do(func() error {
+		err := d.ctx.Sync()
+		if d.lt != nil {
+			d.gemms.close()
+			err = errors.Join(err, d.lt.Close())
+		}
+		err = errors.Join(err, d.queue.close(d.ctx), d.ports.close(d.ctx))
+		for _, s := range d.arena.pieces {
+			err = errors.Join(err, d.ctx.Free(s.at))
+		}
+		d.arena = arena{}
+		return err
+	}), d.ctx.Close())
+}
+
+// do runs f with the context current, unless there was a failure before.
+func (d *device) do(f func() error) {
+	if d.err != nil {
+		return
+	}
+	if err := d.ctx.Do(f); err != nil {
+		d.err = fmt.Errorf("cuda: %w", err)
+	}
+}
+
+// fail remembers the first failure.
+func (d *device) fail(format string, args ...any) {
+	if d.err == nil {
+		d.err = fmt.Errorf("cuda: "+format, args...)
+	}
+}
+
+// Alloc returns n zeroed elements.
+func (d *device) Alloc(t gpu.Type, n int) gpu.Buf {
+	if t != gpu.F32 && t != gpu.BF16 && n > 0 {
+		d.fail("alloc: %v exists as weights only", t)
+	}
+	b := d.raw(t, n)
+	if b.Len > 0 {
+		d.Zero(b)
+	}
+	return b
+}
+
+// piece is the least that the driver is asked for at a time, in bytes.
+const piece = 64 << 20
+
+// raw is Alloc without the zeros.
+func (d *device) raw(t gpu.Type, n int) gpu.Buf {
+	if d.err != nil || n <= 0 {
+		return gpu.Buf{Type: t}
+	}
+	size := t.Bytes(n)
+	p := d.arena.take(size)
+	if p == nil {
+		d.Reserve(max(piece, round(size)+grain))
+		if p = d.arena.take(size); p == nil {
+			d.fail("out of memory for %d MiB", size>>20) // if Reserve has not said so
+			return gpu.Buf{Type: t}
+		}
+	}
+	return gpu.Buf{Ptr: p, Len: n, Type: t}
+}
+
+// Reserve takes so many bytes from the driver, for later calls of Alloc and Load.
+func (d *device) Reserve(bytes int) {
+	d.do(func() error {
+		p, err := d.ctx.Alloc(bytes)
+		if err != nil {
+			if free, total, _ := d.ctx.MemInfo(); total > 0 {
+				err = fmt.Errorf("%d MiB more do not fit in the GPU's memory, of which %d MiB of %d MiB are free: %w", bytes>>20, free>>20, total>>20, err)
+			}
+			return err
+		}
+		d.arena.add(span{p, bytes})
+		return nil
+	})
+}
+
+// Free gives b back. Calls that are under way still have it: what gets the
+// memory next comes behind them.
+func (d *device) Free(b gpu.Buf) {
+	if b.Ptr != nil {
+		d.arena.give(b.Ptr)
+	}
+}
+
+// grow makes *b at least n elements long. What was in it is lost.
+func (d *device) grow(b *gpu.Buf, t gpu.Type, n int) bool {
+	if b.Len < n {
+		d.Free(*b)
+		*b = d.raw(t, n)
+	}
+	return d.err == nil
+}
+
+// address returns where b begins, as kernels take it.
+func address(b gpu.Buf) uint64 { return uint64(uintptr(b.Ptr)) }
+
+// room is device memory that is not elements.
+func (d *device) room(bytes int) unsafe.Pointer {
+	return d.raw(gpu.F32, (bytes+3)/4).Ptr
+}

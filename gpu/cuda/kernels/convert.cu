@@ -1,0 +1,33 @@
+// convert.cu: element by element. Grid (ceil(n/2048)), block 256.
+#include "base.cuh"
+
+// CONVERT: dst[i] = src[i], converted.  D *dst, const S *src, i64 n
+#define CONVERT(name, D, S)                                      \
+  KERNEL(256) name(D *dst, const S *src, i64 n) {             \
+    const i64 at = (blockIdx.x * (i64)256 + threadIdx.x) * 8; \
+    if (at >= n) return;                                      \
+    const bool fast = wide(0, dst, src) && at + 8 <= n;       \
+    f32 v[8];                                                 \
+    load8(v, src, at, n, fast);                               \
+    store8(dst, v, at, n, fast);                              \
+  }
+CONVERT(convert_bf16_f32, bf16, f32)
+CONVERT(convert_f32_bf16, f32, bf16)
+
+// AXPY: y[i] += alpha·x[i].  Y *y, const X *x, i64 n, f64 alpha
+#define AXPY(name, Y, X)                                                   \
+  KERNEL(256) name(Y *y, const X *x, i64 n, f64 alpha) {                   \
+    const i64 at = (blockIdx.x * (i64)256 + threadIdx.x) * 8;              \
+    if (at >= n) return;                                                   \
+    const bool fast = wide(0, y, x) && at + 8 <= n;                        \
+    const f32 a = (f32)alpha;                                              \
+    f32 v[8], w[8];                                                        \
+    load8(v, y, at, n, fast);                                              \
+    load8(w, x, at, n, fast);                                              \
+    _Pragma("unroll") for (int i = 0; i < 8; i++) v[i] = fmaf(a, w[i], v[i]); \
+    store8(y, v, at, n, fast);                                             \
+  }
+AXPY(axpy_f32_f32, f32, f32)
+AXPY(axpy_f32_bf16, f32, bf16)
+AXPY(axpy_bf16_f32, bf16, f32)
+AXPY(axpy_bf16_bf16, bf16, bf16)
