@@ -199,6 +199,17 @@ func sideOf(h Handle, f scoresFacts, pairs []twin, second bool) event.Side {
 	return event.Side{Step: h.Step.String(), Label: f.Model, N: t.n, Passed: t.passed, Low: iv.Lo, High: iv.Hi}
 }
 
+// side is one evaluation as its summary tells it.
+func side(h Handle) event.Side {
+	var f struct {
+		N, Passed int
+		Low, High float64
+		Model     string
+	}
+	_ = json.Unmarshal(h.Summary, &f) // a summary of ours
+	return event.Side{Step: h.Step.String(), Label: f.Model, N: f.N, Passed: f.Passed, Low: f.Low, High: f.High}
+}
+
 // bootstrapSeed makes every interval the same in every run.
 const bootstrapSeed = 1
 

@@ -12,7 +12,7 @@ import (
 
 	"starbook/builtins/grade"
 	"starbook/gpu"
-	"starbook/gpu/ref"
+	"starbook/gpu/cpu"
 	"starbook/runtime"
 	"starbook/runtime/event"
 	"starbook/runtime/store"
@@ -23,7 +23,7 @@ import (
 func newLab(t *testing.T, items int) *bench {
 	t.Helper()
 	b := newBench(t)
-	b.host.OpenDevice = func() (gpu.Device, error) { return ref.New(), nil }
+	b.host.OpenDevice = func() (gpu.Device, error) { return cpu.New(cpu.Options{}) }
 	t.Cleanup(func() {
 		if err := b.host.Close(); err != nil {
 			t.Error(err)
