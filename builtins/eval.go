@@ -38,8 +38,9 @@ func scoresKind() KindDoc {
 			{"mde", "smallest true difference to another model that as many items, paired, show in 80 of 100 cases, if the two disagree on 10 % of them"},
 			{"items", "all items"},
 			{"outcomes", "answers by outcome: pass, fail, truncated, empty, unparsable, refused, unscored"},
-			{"leaked", "items that were trained on"},
+			{"leaked", "items that are, or nearly equal, training rows"},
 			{"leaks", "them by how they were found: id, parent, exact, 13-gram, near, few-shot"},
+			{"twins", "items that equal or nearly equal another item, where some leaked: many mean that the items are made from templates"},
 			{"all_rate", "pass rate over all graded items, leaked or not"},
 			{"clean_rate", "pass rate over those that were not trained on"},
 			{"pass_at", "with several answers to an item: the unbiased chance that one of k passes, by k"},
@@ -192,10 +193,10 @@ func rateNote(facts map[string]any) string {
 	case f.N == 0:
 		note = "no item counts"
 	case f.Leaked > 0 && f.AllowLeak:
-		return note + fmt.Sprintf("; %d OF THE ITEMS WERE TRAINED ON", f.Leaked)
+		return note + fmt.Sprintf("; %d ITEMS ARE IN OR NEAR TO THE TRAINING ROWS, which the script allows", f.Leaked)
 	}
 	if f.Leaked > 0 {
-		note += fmt.Sprintf("; %d of %d items WERE TRAINED ON and do not count", f.Leaked, f.Items)
+		note += fmt.Sprintf("; %d of %d items ARE IN OR NEAR TO THE TRAINING ROWS and do not count", f.Leaked, f.Items)
 	}
 	return note
 }

@@ -73,6 +73,7 @@ type scoresFacts struct {
 	GraderVersion           string `json:"grader_version"`
 	AllowLeak               bool   `json:"allow_leak"`
 	Selected                bool
+	Twins                   int
 	Leaks                   map[string]int
 	Outcomes                map[string]int
 }
@@ -134,15 +135,19 @@ func compareScores(st *store.Store, a, b Handle) (event.CompareData, []twin, err
 
 // leakBanner says what was found, and what it means for the numbers below it.
 func leakBanner(leaked, of int, allowed bool, a, b scoresFacts) string {
-	text := fmt.Sprintf("%d of %d items were trained on", leaked, of)
-	by := map[string]int{}
+	text := fmt.Sprintf("%d of %d items are, or nearly equal, training rows", leaked, of)
+	by, twins := map[string]int{}, 0
 	for _, f := range []scoresFacts{a, b} {
+		twins = max(twins, f.Twins)
 		for how, n := range f.Leaks {
 			by[how] = max(by[how], n)
 		}
 	}
 	if len(by) > 0 {
 		text += " (found by " + counted(by) + ")"
+	}
+	if twins > 0 && by["id"]+by["parent"]+by["exact"] == 0 {
+		text += fmt.Sprintf("; for comparison, %d items are as near to another item of the test itself", twins)
 	}
 	if allowed {
 		return text + ". The script allows it (allow_leak = True): they count below, and say nothing about new items."

@@ -166,6 +166,7 @@ func (t *trainings) mark(st *store.Store, shots Handle, samples []store.Sample, 
 	if n > 0 {
 		facts["leaks"] = by
 		facts["selected"] = len(t.Selected) > 0
+		facts["twins"] = leaks.Twins()
 	}
 	return nil
 }

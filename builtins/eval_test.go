@@ -175,7 +175,7 @@ for m, extra in [(tuned, None), (base, a)]:
     eq(after.items, 24)
     eq(after.n, 24 - fails.rows)
     eq(after.clean_rate, after.pass_rate)
-    if "WERE TRAINED ON" not in str(after):
+    if "TRAINING ROWS" not in str(after):
         fail("printed without a warning: %s" % after)
 c = eval.compare(before, after)
 eq(c.leaked, fails.rows)
@@ -195,7 +195,7 @@ eq([open.n, open.leaked], [24, fails.rows])
 		if err := json.Unmarshal(e.Data, &d); err != nil {
 			t.Fatal(err)
 		}
-		if !strings.Contains(d.Banner, "were trained on") || !strings.Contains(d.Banner, "chosen by an evaluation of these very items") || d.All == nil || d.All.Items != 24 {
+		if !strings.Contains(d.Banner, "training rows") || !strings.Contains(d.Banner, "chosen by an evaluation of these very items") || d.All == nil || d.All.Items != 24 {
 			t.Errorf("banner %q, all %+v", d.Banner, d.All)
 		}
 		return

@@ -62,7 +62,10 @@ func (s scored) banner() string {
 			by = append(by, how+" "+count(int64(n)))
 		}
 	}
-	text := fmt.Sprintf("%s of the items were trained on (found by %s).", count(int64(s.Leaked)), strings.Join(by, ", "))
+	text := fmt.Sprintf("%s of the items are, or nearly equal, training rows (found by %s).", count(int64(s.Leaked)), strings.Join(by, ", "))
+	if s.Twins > 0 && s.Leaks["id"]+s.Leaks["parent"]+s.Leaks["exact"] == 0 {
+		text += fmt.Sprintf(" For comparison: %s of the items are as near to another item of the test itself.", count(int64(s.Twins)))
+	}
 	if s.AllowLeak {
 		text += " The script allows it (allow_leak = True): they count below, and say nothing about new items."
 		if s.CleanN > 0 {

@@ -21,6 +21,7 @@ type scored struct {
 	Leaked      int                `json:"leaked"`
 	Leaks       map[string]int     `json:"leaks"`
 	Selected    bool               `json:"selected"`
+	Twins       int                `json:"twins"`
 	AllowLeak   bool               `json:"allow_leak"`
 	TrainedRows int                `json:"trained_rows"`
 	AllN        int                `json:"all_n"`
@@ -87,7 +88,7 @@ type fact struct{ Name, Value string }
 var (
 	toldElsewhere = map[string]bool{
 		"decisions": true, "cost_usd": true, "n": true, "passed": true, "pass_rate": true, "outcomes": true,
-		"items": true, "low": true, "high": true, "mde": true, "clusters": true, "leaked": true, "leaks": true, "selected": true, "allow_leak": true, "trained_rows": true,
+		"items": true, "low": true, "high": true, "mde": true, "clusters": true, "leaked": true, "leaks": true, "selected": true, "twins": true, "allow_leak": true, "trained_rows": true,
 		"all_n": true, "all_passed": true, "all_rate": true, "clean_n": true, "clean_passed": true, "clean_rate": true, "clean_low": true, "clean_high": true,
 		"pass_at": true, "acc_norm": true, "acc_norm_low": true, "acc_norm_high": true, "template": true, "rendered": true, "grader_version": true,
 		"best_step": true, "best_eval_loss": true, "stopped_step": true, "stopped": true, "patience": true,
