@@ -119,8 +119,12 @@ func compareScores(st *store.Store, a, b Handle) (event.CompareData, []twin, err
 	}
 	if data.Leaked > 0 {
 		data.Banner = leakBanner(data.Leaked, len(all), allowed, fa, fb)
-		whole := bothOf(all)
-		data.All = &whole
+		other := all
+		if allowed {
+			other = slices.DeleteFunc(slices.Clone(all), twin.leaked)
+		}
+		both := bothOf(other)
+		data.Allowed, data.Other = allowed, &both
 	}
 	if len(pairs) == 0 {
 		return data, nil, fmt.Errorf("no item is left to compare: %s", data.Banner)

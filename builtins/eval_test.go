@@ -195,8 +195,8 @@ eq([open.n, open.leaked], [24, fails.rows])
 		if err := json.Unmarshal(e.Data, &d); err != nil {
 			t.Fatal(err)
 		}
-		if !strings.Contains(d.Banner, "training rows") || !strings.Contains(d.Banner, "chosen by an evaluation of these very items") || d.All == nil || d.All.Items != 24 {
-			t.Errorf("banner %q, all %+v", d.Banner, d.All)
+		if !strings.Contains(d.Banner, "training rows") || !strings.Contains(d.Banner, "chosen by an evaluation of these very items") || d.Other == nil || d.Other.Items != 24 {
+			t.Errorf("banner %q, other %+v", d.Banner, d.Other)
 		}
 		return
 	}

@@ -3,7 +3,7 @@ package reports
 import (
 	"fmt"
 	"math"
-	"slices"
+	"strings"
 
 	"starbook/runtime/cas"
 	"starbook/runtime/event"
@@ -32,7 +32,7 @@ func comparisonOf(st *store.Store, d event.CompareData) (*comparison, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.Groups = pairedGroups(before, after, d)
+	c.Groups = pairedGroups(d)
 	c.Flips = flipsShelf(clip(d.A.Step, 9)+"-"+clip(d.B.Step, 9)+clip(d.Title, 1), before, after)
 	return c, nil
 }
@@ -70,19 +70,19 @@ func rateBars(d event.CompareData) *figure {
 	return b.figure()
 }
 
-// pairedGroups draws both pass rates of each group.
-func pairedGroups(before, after []store.Sample, d event.CompareData) *figure {
-	names, a := groupsOf(before)
-	_, z := groupsOf(after)
-	names = slices.DeleteFunc(names, func(n string) bool { _, ok := z[n]; return !ok })
-	if len(names) < 2 {
+// pairedGroups draws both pass rates of each category, of the items that count.
+func pairedGroups(d event.CompareData) *figure {
+	if len(d.Groups) == 0 {
 		return nil
 	}
 	b := bars{Title: "Pass rate by group", Rates: true, Max: 1, Names: []string{d.A.Label, d.B.Label}, Inks: sideInks}
-	for _, name := range firstGroups(&b, names, a) {
-		b.Rows = append(b.Rows, barRow{groupLabel(name), []barValue{
-			rateValue(a[name].passed, a[name].n), rateValue(z[name].passed, z[name].n),
-		}})
+	by, names := map[string]group{}, []string(nil)
+	for _, g := range d.Groups {
+		names, by[g.Name] = append(names, g.Name), group{n: g.Items, passed: g.A, after: g.B}
+	}
+	for _, name := range firstGroups(&b, names, by) {
+		g := by[name]
+		b.Rows = append(b.Rows, barRow{groupLabel(name), []barValue{rateValue(g.passed, g.n), rateValue(g.after, g.n)}})
 	}
 	return b.figure()
 }
@@ -96,14 +96,14 @@ func categoryTable(d event.CompareData) *table {
 		Title:   "By category",
 		Columns: []string{"category", "n", "before", "after", "change", "fixed", "broken", "p", "p, adjusted"},
 		Num:     []bool{false, true, true, true, true, true, true, true, true},
-		Note: fmt.Sprintf("Exact McNemar within each of %d categories. The adjusted p (Holm) holds for all of them together: of %d tests at 5%s%%, one finds a difference by chance in up to %s cases.",
+		Note: fmt.Sprintf("Exact McNemar within each of %d categories. The adjusted p (Holm) holds for all of them together: of %d tests at 5%s%%, one finds a difference by chance in up to %s of cases.",
 			len(d.Groups), len(d.Groups), nb, percent(1-math.Pow(0.95, float64(len(d.Groups))))),
 	}
 	for _, g := range d.Groups {
 		n := float64(g.Items)
 		t.Rows = append(t.Rows, []string{
 			groupLabel(g.Name), count(int64(g.Items)), percent(float64(g.A) / n), percent(float64(g.B) / n), signed(float64(g.B-g.A) / n),
-			count(int64(g.Fixed)), count(int64(g.Broken)), pvalue(g.P), pvalue(g.PHolm),
+			count(int64(g.Fixed)), count(int64(g.Broken)), strings.TrimPrefix(pvalue(g.P), "= "), strings.TrimPrefix(pvalue(g.PHolm), "= "),
 		})
 	}
 	return t

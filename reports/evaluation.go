@@ -36,7 +36,7 @@ func evaluationOf(st *store.Store, u use, s scored) (*evaluation, error) {
 		return nil, fmt.Errorf("samples of step %s: %w", u.Key.Short(), err)
 	}
 	return &evaluation{
-		Banner: s.banner(), Sentence: s.sentence(), Support: s.support(), Outcomes: outcomeBars(s), Groups: groupBars(samples),
+		Banner: s.banner(), Sentence: s.sentence(), Support: s.support(), Outcomes: outcomeBars(s), Groups: groupBars(s.counted(samples)),
 		Browser: answersShelf(u.Key.Short(), samples), Rendered: cut(s.Rendered), Template: clip(s.Template, 9),
 	}, nil
 }
@@ -155,16 +155,22 @@ func outcomeBars(s scored) *figure {
 	return b.figure()
 }
 
-// group counts the answers of one group.
-type group struct{ n, passed int }
+// group counts the answers of one group; after is what passed on the other side of
+// a comparison.
+type group struct{ n, passed, after int }
 
-// groupsOf counts the samples by group; unscored ones do not count.
+// counted returns the samples that count in the rate: graded, and not trained on
+// unless that is allowed.
+func (s scored) counted(samples []store.Sample) []store.Sample {
+	return slices.DeleteFunc(slices.Clone(samples), func(x store.Sample) bool {
+		return x.Outcome == "unscored" || x.Leak != "" && !s.AllowLeak
+	})
+}
+
+// groupsOf counts the samples by group.
 func groupsOf(samples []store.Sample) (names []string, by map[string]group) {
 	by = map[string]group{}
 	for _, s := range samples {
-		if s.Outcome == "unscored" {
-			continue
-		}
 		g, ok := by[s.Group]
 		if !ok {
 			names = append(names, s.Group)

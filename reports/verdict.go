@@ -40,8 +40,12 @@ func compared(d event.CompareData) verdict {
 			v.Support += fmt.Sprintf(" A true one of %s points would have been found in 80 of 100 such comparisons.", rate(d.MDE))
 		}
 	}
-	if d.All != nil {
-		v.Support += fmt.Sprintf(" With the trained items, over all %s: %s before, %s after.", count(int64(d.All.Items)), percent(d.All.A), percent(d.All.B))
+	if o := d.Other; o != nil && o.Items > 0 {
+		how := "With them"
+		if d.Allowed {
+			how = "Without what was trained on"
+		}
+		v.Support += fmt.Sprintf(" %s, over %s: %s before, %s after.", how, plural(int64(o.Items), "item"), percent(o.A), percent(o.B))
 	}
 	return v
 }

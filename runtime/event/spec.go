@@ -57,7 +57,8 @@ type CompareData struct {
 	MDE      float64     `json:"mde,omitempty"`      // smallest true difference found in 80 of 100 such comparisons
 	Clusters int         `json:"clusters,omitempty"` // parents of the items, where they are fewer
 	Leaked   int         `json:"leaked,omitempty"`   // common items that were trained on
-	All      *Both       `json:"all,omitempty"`      // the leaked ones counted too
+	Allowed  bool        `json:"allowed,omitempty"`  // they count all the same
+	Other    *Both       `json:"other,omitempty"`    // the rates with them, or without them if Allowed
 	Margin   float64     `json:"margin,omitempty"`   // of a question about forgetting; 0: it is none
 	PMargin  float64     `json:"p_margin,omitempty"` // one-sided: that more than Margin is lost
 	Groups   []GroupData `json:"groups,omitempty"`   // by category, if there are several
