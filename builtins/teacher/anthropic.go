@@ -30,8 +30,8 @@ func newAnthropic(spec Spec, key string, doer *transport) *messagesAPI {
 		option.WithBaseURL(spec.BaseURL),
 		option.WithAPIKey(key),
 		option.WithHTTPClient(doer),
-		option.WithMaxRetries(0), // Ask tries again, and the ledger sees every attempt
-		option.WithRequestTimeout(doer.d.Total),
+		option.WithMaxRetries(0),                  // Ask tries again, and the ledger sees every attempt
+		option.WithRequestTimeout(2*doer.d.Total), // never due: it only silences a check of max_tokens against a guess
 	)}
 }
 

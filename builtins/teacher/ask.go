@@ -120,8 +120,10 @@ const lostCause = 20
 
 // follow answers one question and what its replies lead to. An error ends the run.
 func (a *asker) follow(ctx, sent context.Context, first Request) error {
+	fresh := 0
 	for r, again := first, true; again; {
-		reply, err := a.one(ctx, sent, r)
+		reply, sends, err := a.one(ctx, sent, r)
+		fresh += sends
 		switch {
 		case ctx.Err() != nil && err != nil:
 			return context.Cause(ctx)
@@ -138,7 +140,13 @@ func (a *asker) follow(ctx, sent context.Context, first Request) error {
 	a.mu.Lock()
 	a.streak = 0
 	a.mu.Unlock()
-	a.count(func(t *Tally) { t.Answered++; t.Done++ })
+	a.count(func(t *Tally) {
+		t.Answered++
+		t.Done++
+		if fresh == 0 {
+			t.FromLedger++
+		}
+	})
 	return nil
 }
 
@@ -164,24 +172,21 @@ func (a *asker) failed(first Request, err error) error {
 	return nil
 }
 
-// one answers one request, from the ledger or from the teacher.
-func (a *asker) one(ctx, sent context.Context, r Request) (Reply, error) {
+// one answers one request, from the ledger or, after so many sends, from the teacher.
+func (a *asker) one(ctx, sent context.Context, r Request) (reply Reply, sends int, err error) {
 	canonical, key := r.Canonical(a.teacher.Spec().Provider)
 	if reply, ok, err := recall(a.teacher, a.ledger, key, r.MaxTokens); ok || err != nil {
-		if err == nil {
-			a.count(func(t *Tally) { t.FromLedger++ })
-		}
-		return reply, err
+		return reply, 0, err
 	}
 	if err := a.teacher.Check(r); err != nil {
-		return Reply{}, &Error{Fault: Rejected, Provider: a.teacher.Spec().Provider, Message: err.Error(), err: err}
+		return Reply{}, 0, &Error{Fault: Rejected, Provider: a.teacher.Spec().Provider, Message: err.Error(), err: err}
 	}
 	faults, paused, asked := 0, time.Duration(0), time.Duration(0)
 	for attempts := 1; ; attempts++ {
 		reply, err := a.send(ctx, sent, r, key, canonical)
 		var failure *Error
 		if err == nil || !errors.As(err, &failure) {
-			return reply, err
+			return reply, attempts, err
 		}
 		failure.Attempts = attempts
 		if failure.wait > a.o.Retry.Total && failure.retry() {
@@ -197,10 +202,10 @@ func (a *asker) one(ctx, sent context.Context, r Request) (Reply, error) {
 			paused += pause
 		}
 		if !failure.retry() || faults >= a.o.Retry.Attempts || paused > a.o.Retry.Total || asked > a.o.Retry.Total {
-			return Reply{}, failure
+			return Reply{}, attempts, failure
 		}
 		if err := sleep(ctx, pause); err != nil {
-			return Reply{}, err
+			return Reply{}, attempts, err
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 
 // quick are deadlines and retries for tests.
 var (
-	quick = Deadlines{Dial: time.Second, Reply: 300 * time.Millisecond, Idle: 200 * time.Millisecond, Total: 400 * time.Millisecond}
+	quick = Deadlines{Dial: time.Second, Reply: 1500 * time.Millisecond, Idle: time.Second, Total: 2 * time.Second}
 	brisk = Retry{Attempts: 4, Base: time.Millisecond, Cap: 5 * time.Millisecond, Total: 5 * time.Second, Drain: time.Second, Seed: 1}
 )
 

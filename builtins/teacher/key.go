@@ -16,13 +16,13 @@ func (k Key) String() string { return hex.EncodeToString(k[:]) }
 // fields is fixed; a field that is added later must be omitted when empty, or
 // every answer paid for so far is lost.
 type canonical struct {
-	Provider    string          `json:"provider"`
-	Model       string          `json:"model"`
-	Messages    []Message       `json:"messages"`
-	Temperature *float64        `json:"temperature,omitempty"`
-	Seed        *int            `json:"seed,omitempty"`
-	Stop        []string        `json:"stop,omitempty"`
-	Effort      string          `json:"effort,omitempty"`
+	Provider    string         `json:"provider"`
+	Model       string         `json:"model"`
+	Messages    []Message      `json:"messages"`
+	Temperature *float64       `json:"temperature,omitempty"`
+	Seed        *int           `json:"seed,omitempty"`
+	Stop        []string       `json:"stop,omitempty"`
+	Effort      string         `json:"effort,omitempty"`
 	Schema      *Schema        `json:"schema,omitempty"`
 	Extra       map[string]any `json:"extra,omitempty"`
 	Sample      int            `json:"sample,omitempty"`

@@ -8,7 +8,7 @@ type Tally struct {
 	Answered   int
 	Failed     int
 	Unsent     int // the budget had no room for them
-	FromLedger int // replies that were there before
+	FromLedger int // of the answered, those that nothing was sent for
 	FollowUps  int // questions that a reply led to: a larger limit, a better form
 	Attempts   int
 	Faults     map[Fault]int // of attempts, by name

@@ -28,7 +28,7 @@ type Request struct {
 	Temperature *float64  // nil: the server's default. 0 is sent as 0
 	Seed        *int
 	Stop        []string
-	Effort      string          // reasoning effort; "": the server's default
+	Effort      string         // reasoning effort; "": the server's default
 	Schema      *Schema        // of the answer; nil: any text
 	Extra       map[string]any // further fields of the body, for what one server knows
 	Sample      int            // to ask the same thing again; not sent

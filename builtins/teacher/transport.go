@@ -142,7 +142,10 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 		t.patience.add(time.Since(began))
 	}
 	x.raw = t.scrub(raw)
-	return &http.Response{StatusCode: res.StatusCode, Status: res.Status, Header: x.header, Body: io.NopCloser(bytes.NewReader(x.raw)), Request: req}, nil
+	return &http.Response{
+		StatusCode: res.StatusCode, Status: res.Status, Request: req, Body: io.NopCloser(bytes.NewReader(x.raw)),
+		Header: http.Header{"Content-Type": {"application/json"}}, // Anthropic's SDK reads nothing else, and not every server says so
+	}, nil
 }
 
 // lost notes why no whole reply came. The cause's text may quote the URL, which

@@ -206,12 +206,12 @@ func (s *Store) Told(asks []Ask) error {
 }
 
 // Spent returns what a step has cost so far, in US dollars: its answers, also the ones
-// that could not be used, and the most that may have been paid without a reply.
-func (s *Store) Spent(step cas.Digest) (usd float64, err error) {
-	err = s.readers.QueryRow(`SELECT total(iif(a.attempt IS NULL, q.reserved_usd, a.cost_usd + a.doubt_usd))
-		FROM ask AS q LEFT JOIN answer AS a ON a.attempt = q.attempt WHERE q.step = ?`, step.String()).Scan(&usd)
+// that could not be used; and in doubt the most that may have been paid without a reply.
+func (s *Store) Spent(step cas.Digest) (usd, doubt float64, err error) {
+	err = s.readers.QueryRow(`SELECT total(a.cost_usd), total(iif(a.attempt IS NULL, q.reserved_usd, a.doubt_usd))
+		FROM ask AS q LEFT JOIN answer AS a ON a.attempt = q.attempt WHERE q.step = ?`, step.String()).Scan(&usd, &doubt)
 	if err != nil {
-		return 0, explain(s.dir, err)
+		return 0, 0, explain(s.dir, err)
 	}
-	return usd, nil
+	return usd, doubt, nil
 }

@@ -47,17 +47,17 @@ func TestAnswers(t *testing.T) {
 			t.Errorf("the request reads %.50q, %v", body, err)
 		}
 	}
-	if usd, err := s.Spent(step); err != nil || usd != 4*0.75 {
-		t.Errorf("spent %v, %v", usd, err)
+	if usd, doubt, err := s.Spent(step); err != nil || usd != 4*0.75 || doubt != 0 {
+		t.Errorf("spent %v, %v, %v", usd, doubt, err)
 	}
 	if _, err := s.BeginAsk(Ask{Key: key("open"), Step: step, ReservedUSD: 10}); err != nil {
 		t.Error(err)
 	}
-	if usd, err := s.Spent(step); err != nil || usd != 4*0.75+10 {
-		t.Errorf("spent, with one request on its way, %v, %v", usd, err)
+	if usd, doubt, err := s.Spent(step); err != nil || usd != 4*0.75 || doubt != 10 {
+		t.Errorf("spent, with one request on its way, %v, %v, %v", usd, doubt, err)
 	}
-	if usd, err := s.Spent(key("another")); err != nil || usd != 0 {
-		t.Errorf("spent on nothing: %v, %v", usd, err)
+	if usd, doubt, err := s.Spent(key("another")); err != nil || usd != 0 || doubt != 0 {
+		t.Errorf("spent on nothing: %v, %v, %v", usd, doubt, err)
 	}
 	if err := s.PutAnswer(Answer{Key: key("x"), Attempt: 12345}); err == nil {
 		t.Error("an answer to what was never asked was taken")

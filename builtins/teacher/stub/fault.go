@@ -19,6 +19,7 @@ type Fault struct {
 	billed bool // the answer was made, and paid for
 	whole  bool // and came over
 	late   bool // after the latency of an answer
+	usage  turn // what the reply says of tokens, if not what the answer has
 	body   func() []byte
 }
 
@@ -84,7 +85,7 @@ func init() {
 		{Name: "redirect", status: 302, header: map[string]string{"Location": "http://127.0.0.1:1/elsewhere"}, reply: ""},
 		{Name: "200 error", status: 200, reply: openaiError("server_error", "", "something broke"), late: true},
 		{Name: "200 code 429", status: 200, reply: `{"error":{"message":"Rate limited upstream","code":429}}`},
-		{Name: "no choices", status: 200, reply: `{"id":"x","object":"chat.completion","choices":[],"content":[],"usage":{"prompt_tokens":5,"completion_tokens":0,"input_tokens":5,"output_tokens":0}}`, billed: true, late: true},
+		{Name: "no choices", status: 200, reply: `{"id":"x","object":"chat.completion","choices":[],"content":[],"usage":{"prompt_tokens":5,"completion_tokens":0,"input_tokens":5,"output_tokens":0}}`, billed: true, late: true, usage: turn{input: 5}},
 		{Name: "empty body", status: 200, reply: "", billed: true},
 		{Name: "page with 200", status: 200, reply: "<html>Please log in</html>"},
 		{Name: "half JSON", act: halfJSON, billed: true, late: true},
@@ -95,7 +96,7 @@ func init() {
 		{Name: "half-open", act: halfOpen, billed: true},
 		{Name: "stall", act: stall, billed: true},
 		{Name: "drip", act: drip, billed: true, whole: true},
-		{Name: "refusal", act: refusal, billed: true, whole: true, late: true},
+		{Name: "refusal", act: refusal, billed: true, whole: true, late: true, usage: turn{input: 9, output: 1}},
 		{Name: "filter", act: replaced(`"finish_reason":"stop"`, `"finish_reason":"content_filter"`), billed: true, whole: true, late: true},
 		{Name: "null", act: replaced(`"text"`, `"thinking"`), billed: true, whole: true, late: true},
 	} {
@@ -174,12 +175,12 @@ func halfJSON(w http.ResponseWriter, _ *http.Request, f Fault) {
 	_, _ = w.Write(b[:len(b)/2])
 }
 
-func refusal(w http.ResponseWriter, r *http.Request, _ Fault) {
+func refusal(w http.ResponseWriter, r *http.Request, f Fault) {
 	if strings.HasPrefix(r.URL.Path, "/v1/messages") {
 		_, _ = w.Write([]byte(`{"model":"m","id":"msg_stub","type":"message","role":"assistant","content":[],"stop_reason":"refusal","usage":{"input_tokens":9,"output_tokens":1}}`))
 		return
 	}
-	_, _ = w.Write(chatBody("m", turn{input: 9, output: 1}, "I cannot help with that."))
+	_, _ = w.Write(chatBody("m", f.usage, "I cannot help with that."))
 }
 
 func replaced(from, to string) func(http.ResponseWriter, *http.Request, Fault) {

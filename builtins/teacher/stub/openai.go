@@ -41,7 +41,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, question string, 
 	}
 	s.limits.headers(w.Header(), r.URL.Path)
 	if f.Name != "" {
-		if f.billed {
+		if f.usage.input > 0 {
+			s.bill(question, f.usage, f.whole)
+		} else if f.billed {
 			s.bill(question, t, f.whole)
 		}
 		f.body = body
