@@ -35,7 +35,7 @@ func (a *generateArgs) check() error {
 
 func distillGenerate() Func {
 	return step("distill.generate", 2, runtime.Net, "Asks a teacher about every row and adds its answer. Run it again to go on after an error or a kill: what was answered is kept.\n"+
-		"Rows without a usable answer are left out and counted in .rejected. Before money is spent, the quote is shown and consent asked for: on a terminal, or by --yes.",
+		"Rows without a usable answer are left out and counted by reason in .dropped. Before money is spent, the quote is shown and consent asked for: on a terminal, or by --yes.",
 		func(ctx context.Context, h *Host, s *runtime.Step, a generateArgs) (runtime.Artifact, error) {
 			if a.EstimateOnly {
 				q, err := a.estimate(h, s.Store(), s.Secret)
@@ -192,7 +192,7 @@ func (a *generateArgs) collect(k *asking, t Teacher, known int, tally teacher.Ta
 		name = teacher.PracticeModel
 	}
 	return w.commit(Facts{
-		"asked": total, "from_ledger": known, "rejected": lost, "why_rejected": rejected, "input_tokens": usage.Input,
+		"asked": total, "from_ledger": known, "rejected": lost, "dropped": rejected, "input_tokens": usage.Input,
 		"output_tokens": usage.Output, "cost_usd": cost, "teacher": name,
 	})
 }

@@ -81,6 +81,8 @@ func init() {
 		{Name: "413", status: 413, reply: anthropicError("request_too_large", "Request exceeds the maximum size")},
 		{Name: "flagged", status: 403, reply: openaiError("moderation", "403", "Your input was flagged")},
 		{Name: "401", status: 401, reply: openaiError("invalid_request_error", "invalid_api_key", "Incorrect API key provided: %KEY%. You can find your API key at the console.")},
+		{Name: "500 with the key", status: 500, reply: openaiError("server_error", "", "while checking %KEY%")},
+		{Name: "400 with the key", status: 400, reply: openaiError("invalid_request_error", "bad", "not with %KEY%")},
 		{Name: "no model", status: 404, reply: openaiError("invalid_request_error", "model_not_found", "The model does not exist")},
 		{Name: "redirect", status: 302, header: map[string]string{"Location": "http://127.0.0.1:1/elsewhere"}, reply: ""},
 		{Name: "200 error", status: 200, reply: openaiError("server_error", "", "something broke"), late: true},
