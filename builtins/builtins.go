@@ -25,9 +25,9 @@ import (
 
 // Host is what built-ins may use of the machine.
 type Host struct {
-	Dir        string                      // relative paths start here; "" is the working directory
-	OpenDevice func() (gpu.Device, error)  // called once, by the first step that needs it
-	Getenv     func(string) string         // nil: os.Getenv
+	Dir        string                     // relative paths start here; "" is the working directory
+	OpenDevice func() (gpu.Device, error) // called once, by the first step that needs it
+	Getenv     func(string) string        // nil: os.Getenv
 	// Consent is asked before money is spent, with what it is for and how much. An error is a no; nil agrees to everything.
 	Consent func(ctx context.Context, quote string) error
 

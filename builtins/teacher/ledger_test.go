@@ -9,22 +9,23 @@ import (
 type book struct {
 	mu       sync.Mutex
 	begun    []Attempt
+	of       map[Key][]int64 // attempts
 	outcomes map[int64]Outcome
 }
 
-func newBook() *book { return &book{outcomes: map[int64]Outcome{}} }
+func newBook() *book { return &book{of: map[Key][]int64{}, outcomes: map[int64]Outcome{}} }
 
 func (b *book) Answer(k Key, maxTokens int) (Reply, bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var cut *Reply
-	for i, a := range b.begun {
-		o, ok := b.outcomes[int64(i)]
+	for _, id := range b.of[k] {
+		o, ok := b.outcomes[id]
 		switch {
-		case !ok || a.Key != k || o.Failure != nil:
+		case !ok || o.Failure != nil:
 		case o.Reply.Finish != Length:
 			return o.Reply, true, nil
-		case a.MaxTokens >= maxTokens && cut == nil:
+		case b.begun[id].MaxTokens >= maxTokens && cut == nil:
 			cut = &o.Reply
 		}
 	}
@@ -37,8 +38,9 @@ func (b *book) Answer(k Key, maxTokens int) (Reply, bool, error) {
 func (b *book) Begin(a Attempt) (int64, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.begun = append(b.begun, a)
-	return int64(len(b.begun) - 1), nil
+	id := int64(len(b.begun))
+	b.begun, b.of[a.Key] = append(b.begun, a), append(b.of[a.Key], id)
+	return id, nil
 }
 
 func (b *book) End(o Outcome) error {
