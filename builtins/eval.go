@@ -101,7 +101,7 @@ type evalGradeArgs struct {
 
 func evalGrade() Func {
 	return step("eval.grade", 2, runtime.CPU, "Grades answers that are there already.",
-		func(ctx context.Context, _ *Host, s *runtime.Step, a evalGradeArgs) (runtime.Artifact, error) {
+		func(ctx context.Context, h *Host, s *runtime.Step, a evalGradeArgs) (runtime.Artifact, error) {
 			rows, err := ReadRows(s.Store(), a.Data)
 			if err != nil {
 				return runtime.Artifact{}, err
@@ -119,7 +119,7 @@ func evalGrade() Func {
 				cut, _ := r["truncated"].(bool)
 				e.answers = append(e.answers, answer{Index: i, Text: text, Truncated: cut})
 			}
-			if err := e.grade(ctx, a.Grader); err != nil {
+			if err := e.grade(ctx, h, a.Grader); err != nil {
 				return runtime.Artifact{}, err
 			}
 			return e.artifact(Facts{"model": a.Name}, false)

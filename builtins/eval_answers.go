@@ -29,9 +29,11 @@ type answersArgs struct {
 	FewShot Handle         `arg:"few_shot=None" kind:"dataset" doc:"rows that are shown with their references before every question"`
 	Samples int            `arg:"samples=1" doc:"answers to every item; more than one needs a temperature, and gives pass@k"`
 	decodingArgs
-	BudgetUSD float64   `arg:"budget_usd=0.0" doc:"dollars that asking a teacher may cost" hash:"-"`
-	InFlight  int       `arg:"in_flight=16" doc:"requests to a teacher at a time" hash:"-"`
-	Price     []float64 `arg:"price=[]" doc:"dollars per million tokens [input, output], if the table of prices does not know the teacher" hash:"-"`
+	BudgetUSD float64        `arg:"budget_usd=0.0" doc:"dollars that asking a teacher may cost, over all runs" hash:"-"`
+	InFlight  int            `arg:"in_flight=16" doc:"requests to a teacher at a time" hash:"-"`
+	Effort    string         `arg:"effort=" doc:"reasoning effort of a teacher: none, low, medium, …; empty: the server's default" hash:"set"`
+	Key       starlark.Value `arg:"key=None" doc:"secret(\"NAME\") of a teacher; None: the provider's usual variable" hash:"-"`
+	Price     []float64      `arg:"price=[]" doc:"dollars per million tokens [input, output], if the table of prices does not know the teacher" hash:"-"`
 }
 
 func (a *answersArgs) check() error {
@@ -50,17 +52,19 @@ func (a *answersArgs) check() error {
 	if !a.Adapter.Digest.IsZero() {
 		return errors.New("adapter: only a model of ours takes one")
 	}
-	ask := a.asking()
-	return ask.check()
+	t := a.teacher()
+	spend := spendArgs{a.BudgetUSD, a.InFlight, 0}
+	return errors.Join(t.check(), spend.check())
 }
 
-// asking is the teacher that answers.
-func (a *answersArgs) asking() *asking {
-	temperature := a.Temperature
-	return &asking{
-		askArgs: askArgs{Teacher: a.Model, Temperature: &temperature, MaxTokens: a.MaxNewTokens, Price: a.Price},
-		budget:  a.BudgetUSD, inFlight: a.InFlight,
+// teacher is who is asked if Model is none of ours. An answer that is cut off is
+// a class of its own, and not asked for again.
+func (a *answersArgs) teacher() *teacherArgs {
+	t := &teacherArgs{Teacher: a.Model, MaxTokens: a.MaxNewTokens, Effort: a.Effort, OnTruncated: "drop", Key: a.Key, Price: a.Price}
+	if a.Temperature > 0 {
+		t.Temperature = &a.Temperature
 	}
+	return t
 }
 
 // who is what people call the one who answers.
@@ -68,7 +72,7 @@ func (a *answersArgs) who() string {
 	if h, ok := a.Model.(Handle); ok {
 		return modelName(h)
 	}
-	t, _ := a.asking().who() // checked
+	t, _ := a.teacher().who() // checked
 	if !t.book.IsZero() {
 		return teacher.PracticeModel
 	}
@@ -169,7 +173,7 @@ func answerAll(ctx context.Context, h *Host, s *runtime.Step, a answersArgs) (ru
 	if m, ok := a.Model.(Handle); ok {
 		answers, err = a.local(ctx, h, s, m, all, facts)
 	} else {
-		answers, err = a.remote(ctx, s, all, facts)
+		answers, err = a.remote(ctx, h, s, all, facts)
 	}
 	if err != nil {
 		return runtime.Artifact{}, err
@@ -200,36 +204,46 @@ func (a *answersArgs) local(ctx context.Context, h *Host, s *runtime.Step, model
 }
 
 // remote asks a teacher. Its answers are in the ledger before they are here.
-func (a *answersArgs) remote(ctx context.Context, s *runtime.Step, all [][]turn, facts Facts) ([]answer, error) {
-	ask := a.asking()
-	t, err := ask.who()
+func (a *answersArgs) remote(ctx context.Context, h *Host, s *runtime.Step, all [][]turn, facts Facts) ([]answer, error) {
+	who := a.teacher()
+	if who.Temperature == nil {
+		if err := who.cool(h); err != nil {
+			return nil, err
+		}
+	}
+	k, err := newAsking(h, s, *who, spendArgs{a.BudgetUSD, a.InFlight, 0})
+	if err != nil {
+		return nil, err
+	}
+	defer k.close()
+	template, err := who.template(k.to.Spec().Model)
 	if err != nil {
 		return nil, err
 	}
 	requests := make([]teacher.Request, len(all))
 	for i, turns := range all {
-		r := teacher.Request{Model: t.spec.Model, MaxTokens: a.MaxNewTokens, Temperature: ask.Temperature, Sample: i % a.Samples}
+		r := template
+		r.Sample = i % a.Samples
 		for _, t := range turns {
-			r.Messages = append(r.Messages, teacher.Message{Role: t.Role, Content: strings.TrimRight(t.Content, "\n")})
+			text := strings.TrimRight(t.Content, "\n")
+			if t.Role == "system" {
+				r.System = text
+				continue
+			}
+			r.Messages = append(r.Messages, teacher.Message{Role: t.Role, Content: text})
 		}
 		requests[i] = r
 	}
 	facts["rendered"] = encodeTurns(all[0])
-	results, spent, err := ask.ask(ctx, s.Store(), requests, func(done int, usd float64) {
-		s.Progress(int64(done), int64(len(requests)), fmt.Sprintf("answers, $%.2f", usd))
-	})
+	results, err := k.replies(ctx, h, requests)
 	if err != nil {
 		return nil, err
 	}
-	s.Cost(spent)
 	answers := make([]answer, len(results))
 	for i, r := range results {
 		answers[i] = answer{
-			Index: i, Text: cmp.Or(r.Reply.Text, r.Reply.Refusal), Tokens: int(r.Reply.Usage.Output),
-			Truncated: r.Reply.Finish == "length", Refused: r.Reply.Refusal != "" || r.Reply.Finish == "content_filter",
-		}
-		if r.Err != nil {
-			answers[i] = answer{Index: i, Failed: unusable(r)}
+			Index: i, Text: cmp.Or(r.Text, r.Refusal), Tokens: int(r.Usage.Output), Failed: r.failed,
+			Truncated: r.Finish == teacher.Length, Refused: r.Refusal != "" || r.Finish == teacher.Refused || r.Finish == teacher.Filtered,
 		}
 	}
 	return answers, nil

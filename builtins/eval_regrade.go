@@ -66,7 +66,7 @@ type regradeOneArgs struct {
 }
 
 // regradeOne is the step eval.regrade: the same answers under another grader.
-func regradeOne(ctx context.Context, _ *Host, s *runtime.Step, a regradeOneArgs) (runtime.Artifact, error) {
+func regradeOne(ctx context.Context, h *Host, s *runtime.Step, a regradeOneArgs) (runtime.Artifact, error) {
 	lines, err := linesOf(s.Store(), a.Scores)
 	if err != nil {
 		return runtime.Artifact{}, err
@@ -96,7 +96,7 @@ func regradeOne(ctx context.Context, _ *Host, s *runtime.Step, a regradeOneArgs)
 		x.Outcome, x.Note, x.Score = "", "", math.NaN()
 		e.samples = append(e.samples, x)
 	}
-	if err := e.grade(ctx, a.Grader); err != nil {
+	if err := e.grade(ctx, h, a.Grader); err != nil {
 		return runtime.Artifact{}, err
 	}
 	was, err := decodeObject(a.Scores.Summary)

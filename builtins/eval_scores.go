@@ -35,7 +35,7 @@ type scoreArgs struct {
 }
 
 // scoreAnswers is the step eval.run: graded answers, with what is known of leaks.
-func scoreAnswers(ctx context.Context, _ *Host, s *runtime.Step, a scoreArgs) (runtime.Artifact, error) {
+func scoreAnswers(ctx context.Context, h *Host, s *runtime.Step, a scoreArgs) (runtime.Artifact, error) {
 	rows, err := ReadRows(s.Store(), a.Items)
 	if err != nil {
 		return runtime.Artifact{}, err
@@ -63,7 +63,7 @@ func scoreAnswers(ctx context.Context, _ *Host, s *runtime.Step, a scoreArgs) (r
 		return runtime.Artifact{}, fmt.Errorf("%s: %w", a.Answers, err)
 	}
 	facts["template"], facts["rendered"] = told.Template, told.Rendered
-	if err := e.grade(ctx, a.Grader); err != nil {
+	if err := e.grade(ctx, h, a.Grader); err != nil {
 		return runtime.Artifact{}, err
 	}
 	return e.artifact(facts, a.AllowLeak)
@@ -140,10 +140,18 @@ const (
 )
 
 // grade fills the verdicts in. Those that a killed step left are not made again.
-func (e *evaluation) grade(ctx context.Context, grader starlark.Value) error {
+func (e *evaluation) grade(ctx context.Context, h *Host, grader starlark.Value) error {
 	var err error
 	if e.grader, err = graderOf(grader); err != nil {
 		return err
+	}
+	if g, ok := e.grader.(hired); ok {
+		hand, done, err := g.hire(h, e.step)
+		if err != nil {
+			return err
+		}
+		defer done()
+		e.grader = hand
 	}
 	kept, err := e.step.Store().Samples(e.step.Key())
 	if err != nil {
@@ -202,7 +210,6 @@ func (e *evaluation) gradeSome(ctx context.Context, places []int) error {
 	for k, i := range asked {
 		x := &e.samples[i]
 		x.Outcome, x.Score, x.Note = string(scores[k].Outcome), scores[k].Value, scores[k].Note
-		e.step.Cost(scores[k].USD)
 	}
 	part := make([]store.Sample, len(places))
 	for k, i := range places {

@@ -1,13 +1,13 @@
 package builtins
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"unicode"
 
 	"go.starlark.net/starlark"
@@ -15,8 +15,8 @@ import (
 	"starbook/builtins/dataset"
 	"starbook/builtins/grade"
 	"starbook/builtins/teacher"
+	"starbook/runtime"
 	"starbook/runtime/cas"
-	"starbook/runtime/store"
 )
 
 // judgePrompt asks for one word. What is judged stands in tags, and the model is
@@ -40,52 +40,87 @@ Does the answer say the same as the reference, in whatever words? Reply with one
 
 type judgeArgs struct {
 	Teacher   starlark.Value `arg:"teacher" doc:"who judges: provider:model, a base URL with #model, or distill.practice(…)"`
-	Budget    float64        `arg:"budget_usd" doc:"dollars that all judgements of this grader may cost together" hash:"-"`
+	Budget    float64        `arg:"budget_usd" doc:"dollars that the judgements of one evaluation may cost" hash:"-"`
 	Prompt    string         `arg:"prompt=" doc:"the question to the judge, with {prompt}, {want}, {answer} and columns of the item; empty: one for comparing with a reference"`
 	Pass      string         `arg:"verdict_pass=CORRECT" doc:"word that passes an answer"`
 	Fail      string         `arg:"verdict_fail=INCORRECT" doc:"word that fails it; any other reply leaves it unscored"`
 	MaxTokens int            `arg:"max_tokens=16" doc:"of a reply; more for judges that reason first"`
+	Effort    string         `arg:"effort=" doc:"reasoning effort: none, low, medium, …; empty: the server's default"`
 	InFlight  int            `arg:"in_flight=16" doc:"requests at a time" hash:"-"`
+	Key       starlark.Value `arg:"key=None" doc:"secret(\"NAME\"); None: the provider's usual variable" hash:"-"`
 	Price     []float64      `arg:"price=[]" doc:"dollars per million tokens [input, output], if the table of prices does not know the judge" hash:"-"`
 }
 
+func (a *judgeArgs) check() error {
+	if a.Prompt == "" {
+		a.Prompt = judgePrompt
+	}
+	for _, w := range []string{a.Pass, a.Fail} {
+		if w == "" || strings.ContainsFunc(w, func(c rune) bool { return !inWord(c) }) {
+			return fmt.Errorf("verdict_pass and verdict_fail: %q is no word", w)
+		}
+	}
+	if strings.EqualFold(a.Pass, a.Fail) {
+		return errors.New("verdict_pass and verdict_fail: want two different words")
+	}
+	t, spend := a.teacher(), a.spend()
+	return errors.Join(t.check(), spend.check())
+}
+
+func (a *judgeArgs) teacher() teacherArgs {
+	return teacherArgs{Teacher: a.Teacher, MaxTokens: a.MaxTokens, Effort: a.Effort, OnTruncated: "drop", Key: a.Key, Price: a.Price}
+}
+
+func (a *judgeArgs) spend() spendArgs { return spendArgs{a.Budget, a.InFlight, 0} }
+
 func gradeJudge() Func {
 	return plain("grade.judge", "Asks a large model whether an answer is right.\n"+
-		"Every judgement is in the ledger and paid once; a reply that is none of the two words leaves the answer unscored. A judge errs: compare it with another grader by eval.regrade.",
+		"Every judgement is in the ledger and paid once; a reply that is none of the two words leaves the answer unscored.\n"+
+		"A judge errs: compare it with another grader by eval.regrade.",
 		func(_ context.Context, c *Call, a judgeArgs) (starlark.Value, error) {
-			if a.Prompt == "" {
-				a.Prompt = judgePrompt
-			}
-			if a.Pass == "" || a.Fail == "" || strings.EqualFold(a.Pass, a.Fail) {
-				return nil, errors.New("verdict_pass and verdict_fail: want two different words")
-			}
-			zero := 0.0
-			j := &judge{judgeArgs: a, store: c.Run.Store}
-			j.asking = asking{askArgs{Teacher: a.Teacher, MaxTokens: a.MaxTokens, Temperature: &zero, Price: a.Price}, a.Budget, a.InFlight}
-			if err := j.asking.check(); err != nil {
-				return nil, err
-			}
-			t, err := j.asking.who()
+			t := a.teacher()
+			who, err := t.who()
 			if err != nil {
 				return nil, err
 			}
-			who, err := t.Canonical()
-			j.version = fmt.Sprintf("1 %s prompt=%s pass=%q fail=%q max_tokens=%d", who, cas.Sum([]byte(a.Prompt)).Short(), a.Pass, a.Fail, a.MaxTokens)
-			return Grader{j}, err
+			if err := t.cool(c.Host); err != nil {
+				return nil, err
+			}
+			name, err := who.Canonical()
+			version := fmt.Sprintf("1 %s prompt=%s pass=%q fail=%q max_tokens=%d effort=%q", name, cas.Sum([]byte(a.Prompt)).Short(), a.Pass, a.Fail, a.MaxTokens, a.Effort)
+			return Grader{&judge{judgeArgs: a, who: t, version: version}}, err
 		})
 }
 
 // judge is a large model as a grader.
 type judge struct {
 	judgeArgs
-	asking  asking
-	store   *store.Store
+	who     teacherArgs
 	version string
 
-	mu sync.Mutex // guards asking.budget, of which every call takes
+	host *Host
+	ask  *asking // at work, for one evaluation
 }
 
-var _ grade.Batch = (*judge)(nil)
+var (
+	_ grade.Batch = (*judge)(nil)
+	_ hired       = (*judge)(nil)
+)
+
+// hired is a grader that works for one step at a time, and costs it something.
+type hired interface {
+	hire(h *Host, s *runtime.Step) (g grade.Grader, done func(), err error)
+}
+
+func (j *judge) hire(h *Host, s *runtime.Step) (grade.Grader, func(), error) {
+	at := *j
+	var err error
+	at.host = h
+	if at.ask, err = newAsking(h, s, j.who, j.spend()); err != nil {
+		return nil, nil, err
+	}
+	return &at, at.ask.close, nil
+}
 
 // Name implements grade.Grader.
 func (j *judge) Name() string { return "judge" }
@@ -104,31 +139,24 @@ func (j *judge) Grade(ctx context.Context, it grade.Item) (grade.Score, error) {
 
 // GradeAll implements grade.Batch.
 func (j *judge) GradeAll(ctx context.Context, items []grade.Item) ([]grade.Score, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	t, err := j.asking.who()
+	template, err := j.who.template(j.ask.to.Spec().Model)
 	if err != nil {
 		return nil, err
 	}
 	requests := make([]teacher.Request, len(items))
 	for i, it := range items {
-		text, err := j.question(it)
-		if err != nil {
+		requests[i] = template
+		if requests[i].Prompt, err = j.question(it); err != nil {
 			return nil, err
 		}
-		requests[i] = teacher.Request{Model: t.spec.Model, Prompt: text, MaxTokens: j.MaxTokens, Temperature: j.asking.Temperature}
 	}
-	results, spent, err := j.asking.ask(ctx, j.store, requests, nil)
-	j.asking.budget -= spent
+	results, err := j.ask.replies(ctx, j.host, requests)
 	if err != nil {
 		return nil, fmt.Errorf("the judge: %w", err)
 	}
 	scores := make([]grade.Score, len(items))
 	for i, r := range results {
-		scores[i] = j.verdict(r)
-		if !r.Cached {
-			scores[i].USD = r.Reply.CostUSD
-		}
+		scores[i] = j.verdict(requests[i], r)
 	}
 	return scores, nil
 }
@@ -153,13 +181,13 @@ func (j *judge) question(it grade.Item) (string, error) {
 
 // verdict reads the last line of a reply: it must hold one of the two words, and
 // not the other; "not correct" is neither.
-func (j *judge) verdict(r teacher.Result) grade.Score {
-	if why := unusable(r); why != "" {
+func (j *judge) verdict(asked teacher.Request, r replied) grade.Score {
+	if why := cmp.Or(r.failed, asked.Unfit(r.Reply)); why != "" {
 		return grade.Score{Outcome: grade.Unscored, Note: "the judge gave no verdict: " + why}
 	}
-	reply := strings.TrimSpace(r.Reply.Text)
+	reply := strings.TrimSpace(r.Text)
 	line := reply[strings.LastIndexByte(reply, '\n')+1:]
-	words := strings.FieldsFunc(line, func(c rune) bool { return !unicode.IsLetter(c) && !unicode.IsDigit(c) })
+	words := strings.FieldsFunc(line, func(c rune) bool { return !inWord(c) })
 	says := func(word string) bool {
 		return slices.ContainsFunc(words, func(w string) bool { return strings.EqualFold(w, word) })
 	}
@@ -172,6 +200,8 @@ func (j *judge) verdict(r teacher.Result) grade.Score {
 	}
 	return grade.Score{Outcome: grade.Fail, Note: "the judge said " + j.Fail}
 }
+
+func inWord(c rune) bool { return unicode.IsLetter(c) || unicode.IsDigit(c) }
 
 // clipText shortens text to n characters.
 func clipText(s string, n int) string {

@@ -43,8 +43,7 @@ type Item struct {
 type Score struct {
 	Value   float64
 	Outcome Outcome
-	Note    string  // why, for a person
-	USD     float64 // that asking for it cost
+	Note    string // why, for a person
 }
 
 // Grader judges one answer. An error means that nothing can be graded (the
