@@ -27,6 +27,8 @@ var allowed = map[string][]string{
 	"gpu":                   {},
 	"gpu/safetensors":       {},
 	"gpu/token":             {},
+	"gpu/chat":              {"gpu/chat/jinja"},
+	"gpu/chat/jinja":        {},
 	"gpu/ref":               {"gpu"},
 	"gpu/cpu":               {"gpu"},
 	"gpu/cpu/internal/peer": {"gpu"}, // OpenBLAS, for the benchmark beside it
