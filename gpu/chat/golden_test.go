@@ -105,7 +105,7 @@ func checkGolden(t *testing.T, dir string, in *json.Decoder) int {
 	}
 	all := conversations(t)
 	for i := range all {
-		all[i].Now = func() time.Time { return golden.Now }
+		all[i].Options.Now = func() time.Time { return golden.Now }
 	}
 	n := 0
 	for name, want := range golden.Templates {
@@ -114,7 +114,7 @@ func checkGolden(t *testing.T, dir string, in *json.Decoder) int {
 			if err != nil {
 				t.Fatal(err)
 			}
-			tmpl, err := New(string(b), specials)
+			tmpl, err := parse(string(b), "", specials)
 			if err != nil {
 				n += checkRefused(t, err, want)
 				return
@@ -122,7 +122,7 @@ func checkGolden(t *testing.T, dir string, in *json.Decoder) int {
 			for i, c := range all {
 				for k, prompt := range []bool{false, true} {
 					n++
-					got, err := tmpl.Render(c, prompt)
+					got, err := tmpl.render(c, prompt)
 					check(t, i, prompt, want[i][k], got, err)
 				}
 			}

@@ -62,8 +62,8 @@ type Limits struct {
 }
 
 // DefaultLimits let a conversation of some million characters pass, and stop a
-// runaway within a second.
-var DefaultLimits = Limits{Work: 20_000_000, Output: 32 << 20, Depth: 200}
+// runaway within seconds.
+var DefaultLimits = Limits{Work: 10_000_000, Output: 32 << 20, Depth: 200}
 
 // Options are what rendering needs besides the variables.
 type Options struct {

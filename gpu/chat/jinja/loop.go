@@ -36,7 +36,7 @@ func (f *forLoop) over(s *scope, v Value, depth int) flow {
 	}
 	l := &loop{of: f, scope: s, items: items, depth: depth}
 	for l.i = range items {
-		s.spend(1)
+		s.spend(4) // a scope is made
 		in := s.inner()
 		in.set("loop", l)
 		f.target.assign(in, items[l.i])

@@ -155,9 +155,12 @@ func (p *parser) statement() stmt {
 		p.endTag()
 		return &jump{name == "break"}
 	case "print":
-		e := p.tuple(true)
+		var all block
+		for len(all) == 0 || p.skip(opToken, ",") {
+			all = append(all, &output{line, p.expression()})
+		}
 		p.endTag()
-		return &output{line, e}
+		return all
 	default:
 		p.fail("the statement %q is not supported", name)
 		return nil

@@ -311,9 +311,6 @@ func str(r *run, v Value) string {
 	case markup:
 		return string(v)
 	case Undefined:
-		if v.unsafe {
-			refuseUndefined(r, v)
-		}
 		return ""
 	}
 	return repr(r, v)
