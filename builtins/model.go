@@ -21,7 +21,7 @@ func modelModule() Module {
 	return Module{
 		Name:  "model",
 		Doc:   "Language models: Hugging Face folders of the Llama, Mistral, Qwen2 and Qwen3 families.",
-		Funcs: []Func{modelOpen(), modelTokenizer(), modelNew(), modelTrain(), modelGenerate(), modelExport()},
+		Funcs: []Func{modelOpen(), modelTokenizer(), modelNew(), modelTrain(), modelGenerate(), modelPreview(), modelTemplate(), modelExport()},
 	}
 }
 
@@ -269,7 +269,10 @@ type decodingArgs struct {
 	TopP         float64 `arg:"top_p=1.0" doc:"draw from the fewest tokens that together are this likely"`
 	Seed         int64   `arg:"seed=1" doc:"of the draws"`
 	BatchSize    int     `arg:"batch_size=64" doc:"prompts at a time; does not change answers" hash:"-"`
+	chatArgs
 }
+
+func (d *decodingArgs) check() error { return d.checkChat() }
 
 // answer is what a model wrote for a row.
 type answer struct {
@@ -281,18 +284,20 @@ type answer struct {
 
 // write lets a model answer all rows, reporting progress.
 func (l *loaded) write(ctx context.Context, s *runtime.Step, a *model.Adapter, rows []Row, d decodingArgs) ([]answer, error) {
+	render, err := newRenderer(l.Dir, l.Tokenizer, l.Config.EOS, d.Prompt, d.chatArgs)
+	if err != nil {
+		return nil, err
+	}
 	prompts := make([][]int32, len(rows))
 	for i, r := range rows {
-		text, err := fill(d.Prompt, func(name string) (string, bool) { return dataset.Text(r, name) })
-		if err != nil {
+		if prompts[i], err = render.ask(r); err != nil {
 			return nil, fmt.Errorf("row %d: %w", i+1, err)
 		}
-		prompts[i] = l.Tokenizer.EncodeSpecial(text)
 	}
 	out := make([]answer, len(rows))
 	done := 0
 	for c, err := range l.Generate(ctx, a, prompts, model.Decoding{
-		MaxNew: d.MaxNewTokens, Batch: d.BatchSize, Temperature: d.Temperature, TopP: d.TopP, Seed: uint64(d.Seed),
+		MaxNew: d.MaxNewTokens, Batch: d.BatchSize, Temperature: d.Temperature, TopP: d.TopP, Seed: uint64(d.Seed), EOS: render.stops,
 	}) {
 		if err != nil {
 			return nil, err

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,10 +13,25 @@ import (
 
 // An Example is a conversation as a model learns from it.
 type Example struct {
-	Text    string
+	Text    string // "" where nothing was rendered
 	Tokens  []int32
-	Spans   []token.Span // of Text, one for each token
+	Spans   []token.Span // of Text, one for each token; nil without a text
 	Trained []bool       // of each token, whether it is to be predicted
+}
+
+// Words returns tokens i up to k as they stand in the text; e need not have one.
+func (e Example) Words(tok *token.Tokenizer, i, k int) string {
+	if e.Spans == nil {
+		return tok.Decode(e.Tokens[i:k])
+	}
+	from, to := e.Spans[i].From, len(e.Text)
+	if i == 0 {
+		from = 0
+	}
+	if k < len(e.Spans) {
+		to = e.Spans[k].From
+	}
+	return e.Text[from:to]
 }
 
 // Turns says which of the assistant's turns are learnt.
@@ -72,10 +88,10 @@ func (t *Template) Example(c Conversation, which Turns, stops []int32) (Example,
 	return e, nil
 }
 
-// learn marks the tokens of a turn. A token that reaches into the turn from
-// before belongs to what was there: it is read, not written.
+// learn marks the tokens of a turn. As in transformers, one that reaches into
+// the turn from before, such as a space with the word behind it, is among them.
 func (e *Example) learn(from, to int, stops []int32, tok *token.Tokenizer) error {
-	first, _ := slices.BinarySearchFunc(e.Spans, from, func(s token.Span, at int) int { return s.From - at })
+	first, _ := slices.BinarySearchFunc(e.Spans, from, func(s token.Span, at int) int { return cmp.Compare(s.To, at+1) })
 	last := -1
 	for i := first; i < len(e.Spans) && e.Spans[i].From < to; i++ {
 		if slices.Contains(stops, e.Tokens[i]) {
@@ -131,18 +147,16 @@ func (t *Template) turns(c Conversation, which Turns) (string, []jinja.Span, err
 
 // turn returns the bytes of message i: what is new when it is rendered too.
 func (t *Template) turn(c Conversation, full string, i int) (jinja.Span, error) {
-	before, err := "", error(nil)
-	if i > 0 {
-		var out jinja.Output
-		if out, err = t.render(c.upTo(i), true); err != nil {
-			return jinja.Span{}, fmt.Errorf("up to message %d: %w", i+1, err)
-		}
-		before = out.Text
+	if i == 0 {
+		return jinja.Span{}, errors.New("message 1 is the assistant's: there is nothing that it answers; learn the last turn only (turns = \"last\")")
 	}
-	after := full
+	out, err := t.render(c.upTo(i), true)
+	if err != nil {
+		return jinja.Span{}, fmt.Errorf("up to message %d: %w", i+1, err)
+	}
+	before, after := out.Text, full
 	if i+1 < len(c.Messages) {
-		out, err := t.render(c.upTo(i+1), false)
-		if err != nil {
+		if out, err = t.render(c.upTo(i+1), false); err != nil {
 			return jinja.Span{}, fmt.Errorf("up to message %d: %w", i+2, err)
 		}
 		after = out.Text
