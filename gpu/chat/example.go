@@ -104,7 +104,7 @@ func (e *Example) learn(from, to int, stops []int32, tok *token.Tokenizer) error
 			names[i] = fmt.Sprintf("%q", tok.TokenText(id))
 		}
 		end := e.Text[from:to]
-		return fmt.Errorf("it ends with %q, and the model stops at %s: it would never learn to stop; name the right token as eos_token_id in generation_config.json",
+		return fmt.Errorf("it ends with %q, and the model stops at %s: it would never learn to stop; name the token that ends a turn (eos of model.template, or eos_token_id in generation_config.json)",
 			end[max(0, len(end)-24):], strings.Join(names, " or "))
 	}
 	for i := max(first, 1); i <= last; i++ { // nothing predicts the first token of all
