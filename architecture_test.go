@@ -27,6 +27,8 @@ var allowed = map[string][]string{
 	"gpu":                   {},
 	"gpu/safetensors":       {},
 	"gpu/token":             {},
+	"gpu/chat":              {"gpu/chat/jinja", "gpu/token"},
+	"gpu/chat/jinja":        {},
 	"gpu/ref":               {"gpu"},
 	"gpu/cpu":               {"gpu"},
 	"gpu/cpu/internal/peer": {"gpu"}, // OpenBLAS, for the benchmark beside it
@@ -50,7 +52,7 @@ var allowed = map[string][]string{
 	"builtins": {
 		"builtins/dataset", "builtins/teacher", "builtins/grade", "builtins/sweep",
 		"runtime", "runtime/store", "runtime/cas", "runtime/event",
-		"gpu", "gpu/safetensors", "gpu/token", "gpu/model", "gpu/train", // not the devices: main brings one
+		"gpu", "gpu/safetensors", "gpu/token", "gpu/chat", "gpu/chat/jinja", "gpu/model", "gpu/train", // not the devices: main brings one
 	},
 
 	"reports": {"runtime/store", "runtime/cas", "runtime/event"},

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.starlark.net/starlark"
@@ -37,6 +38,9 @@ type answersArgs struct {
 }
 
 func (a *answersArgs) check() error {
+	if err := a.decodingArgs.check(); err != nil {
+		return err
+	}
 	if a.Samples < 1 {
 		return errors.New("samples: want 1 or more")
 	}
@@ -102,24 +106,52 @@ func (a *answersArgs) needs() runtime.Resource {
 // turn is one message of what a model is shown.
 type turn struct{ Role, Content string }
 
-// turns are what a model is shown for a row: instruction, examples, question.
-func (a *answersArgs) turns(shots []Row, question string) ([]turn, error) {
+// before are the turns that all questions have in common: instruction, examples.
+func (a *answersArgs) before(shots []Row) ([]turn, error) {
 	var out []turn
 	if a.System != "" {
 		out = append(out, turn{"system", a.System})
 	}
-	asked, err := a.questions(shots)
-	if err != nil {
-		return nil, fmt.Errorf("few_shot: %w", err)
-	}
 	for i, r := range shots {
+		asked, err := a.asked(r)
+		if err != nil {
+			return nil, fmt.Errorf("few_shot: row %d: %w", i+1, err)
+		}
 		reference, ok := dataset.Text(r, a.Want)
 		if !ok {
 			return nil, fmt.Errorf("few_shot: row %d has no text in column %q, the reference", i+1, a.Want)
 		}
-		out = append(out, turn{"user", asked[i]}, turn{"assistant", reference})
+		out = append(append(out, asked...), turn{"assistant", reference})
 	}
-	return append(out, turn{"user", question}), nil
+	return out, nil
+}
+
+// asked are the turns of a row up to the answer: its messages, or its prompt.
+func (a *answersArgs) asked(r Row) ([]turn, error) {
+	messages, ok := r["messages"].([]any)
+	if !ok {
+		text, err := filled(a.Prompt, r)
+		return []turn{{"user", text}}, err
+	}
+	var out []turn
+	for i, m := range messages {
+		d, _ := m.(map[string]any)
+		role, okRole := d["role"].(string)
+		content, okContent := d["content"].(string)
+		if !okRole || !okContent {
+			return nil, fmt.Errorf("message %d is no text with a role", i+1)
+		}
+		out = append(out, turn{role, content})
+	}
+	if n := len(out); n > 0 && out[n-1].Role == "assistant" { // the reference
+		out = out[:n-1]
+	}
+	return out, nil
+}
+
+// filled is a prompt with the columns of a row.
+func filled(prompt string, r Row) (string, error) {
+	return fill(prompt, func(name string) (string, bool) { return dataset.Text(r, name) })
 }
 
 // plainText is how a model without a chat template reads turns.
@@ -150,28 +182,26 @@ func answerAll(ctx context.Context, h *Host, s *runtime.Step, a answersArgs) (ru
 			return runtime.Artifact{}, err
 		}
 	}
-	questions, err := a.questions(rows)
+	before, err := a.before(shots)
 	if err != nil {
 		return runtime.Artifact{}, err
 	}
 	var all [][]turn // Samples of each item, one behind the other
-	for _, q := range questions {
-		t, err := a.turns(shots, q)
+	for i, r := range rows {
+		asked, err := a.asked(r)
 		if err != nil {
-			return runtime.Artifact{}, err
+			return runtime.Artifact{}, fmt.Errorf("row %d: %w", i+1, err)
 		}
+		t := slices.Concat(before, asked)
 		for range a.Samples {
 			all = append(all, t)
 		}
 	}
-	template, err := a.turns(shots, a.Prompt)
-	if err != nil {
-		return runtime.Artifact{}, err
-	}
-	facts := Facts{"model": a.who(), "template": cas.Sum([]byte(encodeTurns(template))).String()}
+	template := encodeTurns(append(before[:len(before):len(before)], turn{"user", a.Prompt}))
+	facts := Facts{"model": a.who(), "template": cas.Sum([]byte(template)).String()}
 	var answers []answer
 	if m, ok := a.Model.(Handle); ok {
-		answers, err = a.local(ctx, h, s, m, all, facts)
+		answers, err = a.local(ctx, h, s, m, all, template, facts)
 	} else {
 		answers, err = a.remote(ctx, h, s, all, facts)
 	}
@@ -182,7 +212,7 @@ func answerAll(ctx context.Context, h *Host, s *runtime.Step, a answersArgs) (ru
 }
 
 // local lets a model of ours answer.
-func (a *answersArgs) local(ctx context.Context, h *Host, s *runtime.Step, model Handle, all [][]turn, facts Facts) ([]answer, error) {
+func (a *answersArgs) local(ctx context.Context, h *Host, s *runtime.Step, model Handle, all [][]turn, template string, facts Facts) ([]answer, error) {
 	m, err := h.open(s, model)
 	if err != nil {
 		return nil, err
@@ -195,12 +225,19 @@ func (a *answersArgs) local(ctx context.Context, h *Host, s *runtime.Step, model
 	if adapter != nil {
 		defer adapter.Close()
 	}
-	texts := make([]string, len(all))
-	for i, t := range all {
-		texts[i] = plainText(t)
+	r, err := m.renderer(a.decodingArgs)
+	if err != nil {
+		return nil, err
 	}
-	facts["rendered"] = texts[0]
-	return m.write(ctx, s, adapter, texts, a.decodingArgs)
+	first, err := r.turns(all[0])
+	if err != nil {
+		return nil, err
+	}
+	facts["rendered"] = m.Tokenizer.Decode(first)
+	if r.chat != nil {
+		facts["template"] = cas.Sum([]byte(template + "\x00" + m.Tokenizer.Config().ChatTemplate)).String()
+	}
+	return m.write(ctx, s, adapter, len(all), func(i int) ([]int32, error) { return r.turns(all[i]) }, r.stops, a.decodingArgs)
 }
 
 // remote asks a teacher. Its answers are in the ledger before they are here.

@@ -68,13 +68,13 @@ type problem struct {
 }
 
 func (a *choosingArgs) problems(rows []Row) ([]problem, error) {
-	questions, err := decodingArgs{Prompt: a.Prompt}.questions(rows)
-	if err != nil {
-		return nil, err
-	}
 	out := make([]problem, len(rows))
 	for i, r := range rows {
-		p := problem{prompt: questions[i]}
+		var p problem
+		var err error
+		if p.prompt, err = filled(a.Prompt, r); err != nil {
+			return nil, fmt.Errorf("row %d: %w", i+1, err)
+		}
 		list, _ := r[a.Choices].([]any)
 		for _, c := range list {
 			text, ok := c.(string)

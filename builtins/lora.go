@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 
 	"starbook/builtins/dataset"
+	"starbook/gpu/chat"
 	"starbook/gpu/model"
 	"starbook/gpu/train"
 	"starbook/runtime"
@@ -42,6 +41,7 @@ func adapterKind() KindDoc {
 type trainArgs struct {
 	Prompt      string  `arg:"prompt={prompt}\n" doc:"what comes before the trained text; names of columns in braces are filled in"`
 	Completion  string  `arg:"completion=completion" doc:"column with the text to be learnt"`
+	Turns       string  `arg:"turns=all" doc:"which of the assistant's turns in a conversation are learnt: all or last" hash:"set"`
 	LR          float64 `arg:"lr=2e-4" doc:"learning rate at the top of the schedule"`
 	Schedule    string  `arg:"schedule=linear" doc:"constant, linear, cosine or wsd"`
 	Warmup      float64 `arg:"warmup=0.0" doc:"updates, or below 1 a share of all"`
@@ -58,6 +58,7 @@ type trainArgs struct {
 	MinDelta    float64 `arg:"min_delta=0.0" doc:"an improvement is more than this, in nats" hash:"stop"`
 	Seed        int64   `arg:"seed=1" doc:"of weights, order, dropout and split"`
 	MaxTokens   int     `arg:"max_tokens=0" doc:"longer examples are left out, and counted; 0: the model's context"`
+	chatArgs
 }
 
 func (a *trainArgs) check() error {
@@ -68,8 +69,10 @@ func (a *trainArgs) check() error {
 		return errors.New("patience needs rows to evaluate on: give validation_split or validation, or set patience=0")
 	case a.Patience < 0 || a.MinDelta < 0:
 		return errors.New("patience and min_delta may not be negative")
+	case a.Turns != string(chat.AllTurns) && a.Turns != string(chat.LastTurn):
+		return fmt.Errorf("turns: got %q, want all or last", a.Turns)
 	}
-	return nil
+	return a.checkChat()
 }
 
 func (a *trainArgs) options() train.Options {
@@ -209,50 +212,22 @@ func (l *loaded) examples(s *runtime.Step, data Handle, a trainArgs) (examples, 
 		}
 		rows, heldRows = parts[0], parts[1]
 	}
-	for _, part := range []struct {
-		rows []Row
-		out  *[]train.Example
-	}{{rows, &examples}, {heldRows, &held}} {
-		for i, r := range part.rows {
-			e, err := l.example(r, a)
-			if err != nil {
-				return nil, nil, 0, fmt.Errorf("row %d: %w", i+1, err)
-			}
-			if len(e.Tokens) > limit {
-				left++
-				continue
-			}
-			*part.out = append(*part.out, e)
-		}
+	r, err := newRenderer(l.Dir, l.Tokenizer, l.Config.EOS, a.Prompt, a.chatArgs)
+	if err != nil {
+		return nil, nil, 0, err
 	}
+	if examples, left, err = r.examples(rows, a.Completion, chat.Turns(a.Turns), limit); err != nil {
+		return nil, nil, 0, err
+	}
+	held, more, err := r.examples(heldRows, a.Completion, chat.Turns(a.Turns), limit)
+	if err != nil {
+		return nil, nil, 0, fmt.Errorf("validation: %w", err)
+	}
+	left += more
 	if left > 0 {
 		s.Warn(fmt.Sprintf("%s longer than %d tokens left out", plural(left, "examples"), limit))
 	}
 	return examples, held, left, nil
-}
-
-// example is one row as tokens: the prompt is read, the completion and the end
-// of text are learnt. They are encoded apart, as generation will see them.
-func (l *loaded) example(r Row, a trainArgs) (train.Example, error) {
-	prompt, err := fill(a.Prompt, func(name string) (string, bool) { return dataset.Text(r, name) })
-	if err != nil {
-		return train.Example{}, err
-	}
-	completion, ok := dataset.Text(r, a.Completion)
-	if !ok {
-		return train.Example{}, fmt.Errorf("no text in column %q: there are %s", a.Completion, strings.Join(sortedKeys(r), ", "))
-	}
-	if len(l.Config.EOS) == 0 {
-		return train.Example{}, errors.New("the model names no end-of-text token (eos_token_id in config.json): it would never learn to stop")
-	}
-	before := l.Tokenizer.EncodeSpecial(prompt)
-	tokens := append(slices.Clone(before), l.Tokenizer.EncodePlain(completion)...)
-	tokens = append(tokens, l.Config.EOS[0])
-	trained := make([]bool, len(tokens))
-	for i := len(before); i < len(tokens); i++ {
-		trained[i] = i > 0
-	}
-	return train.Example{Tokens: tokens, Trained: trained}, nil
 }
 
 type loraMergeArgs struct {
@@ -264,7 +239,10 @@ type loraMergeArgs struct {
 	Probe       *Handle `arg:"probe=None" kind:"dataset" doc:"rows to compare the predictions of the merged model on with those of base and adapter" hash:"set"`
 	Prompt      string  `arg:"prompt={prompt}\n" doc:"what the models read of such a row; names of columns in braces are filled in" hash:"set"`
 	ProbeRows   int     `arg:"probe_rows=32" doc:"as many of them at most" hash:"set"`
+	chatArgs
 }
+
+func (a *loraMergeArgs) check() error { return a.checkChat() }
 
 func loraMerge() Func {
 	return step("lora.merge", 1, runtime.GPU, "Folds an adapter into its base, rounding once, and says what the rounding lost.\n"+
@@ -321,13 +299,16 @@ func (l *loaded) probe(ctx context.Context, s *runtime.Step, adapter *model.Adap
 	if err != nil {
 		return err
 	}
+	render, err := newRenderer(l.Dir, l.Tokenizer, l.Config.EOS, a.Prompt, a.chatArgs)
+	if err != nil {
+		return err
+	}
 	var texts [][]int32
 	for i, r := range rows[:min(len(rows), a.ProbeRows)] {
-		text, err := fill(a.Prompt, func(name string) (string, bool) { return dataset.Text(r, name) })
+		tokens, err := render.ask(r)
 		if err != nil {
 			return fmt.Errorf("row %d: %w", i+1, err)
 		}
-		tokens := l.Tokenizer.EncodeSpecial(text)
 		texts = append(texts, tokens[:min(len(tokens), l.Config.MaxPositions)])
 	}
 	m, err := model.Open(l.Device(), merged)

@@ -22,7 +22,7 @@ func modelModule() Module {
 	return Module{
 		Name:  "model",
 		Doc:   "Language models: Hugging Face folders of the Llama, Mistral, Qwen2 and Qwen3 families.",
-		Funcs: []Func{modelOpen(), modelTokenizer(), modelNew(), modelTrain(), modelGenerate(), modelExport()},
+		Funcs: []Func{modelOpen(), modelTokenizer(), modelNew(), modelTrain(), modelGenerate(), modelPreview(), modelTemplate(), modelExport()},
 	}
 }
 
@@ -270,41 +270,41 @@ type decodingArgs struct {
 	TopP         float64 `arg:"top_p=1.0" doc:"draw from the fewest tokens that together are this likely"`
 	Seed         int64   `arg:"seed=1" doc:"of the draws"`
 	BatchSize    int     `arg:"batch_size=64" doc:"prompts at a time; does not change answers" hash:"-"`
+	chatArgs
 }
 
-// questions fills the prompts of all rows in.
-func (d decodingArgs) questions(rows []Row) ([]string, error) {
-	texts := make([]string, len(rows))
-	for i, r := range rows {
-		var err error
-		if texts[i], err = fill(d.Prompt, func(name string) (string, bool) { return dataset.Text(r, name) }); err != nil {
-			return nil, fmt.Errorf("row %d: %w", i+1, err)
-		}
-	}
-	return texts, nil
+func (d *decodingArgs) check() error { return d.checkChat() }
+
+// renderer returns what turns questions into tokens for l.
+func (l *loaded) renderer(d decodingArgs) (*renderer, error) {
+	return newRenderer(l.Dir, l.Tokenizer, l.Config.EOS, d.Prompt, d.chatArgs)
 }
 
-// write lets a model answer all questions, reporting progress. A killed step
-// goes on after the answers that it has.
-func (l *loaded) write(ctx context.Context, s *runtime.Step, a *model.Adapter, questions []string, d decodingArgs) (_ []answer, err error) {
+// write lets a model answer n questions, which prompt renders, until one of
+// stops, reporting progress. A killed step goes on after the answers that it has.
+func (l *loaded) write(ctx context.Context, s *runtime.Step, a *model.Adapter, n int, prompt func(i int) ([]int32, error), stops []int32, d decodingArgs) (_ []answer, err error) {
 	j, done, err := openJournal(s)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, j.close()) }()
-	out := make([]answer, len(questions))
+	out := make([]answer, n)
 	var prompts [][]int32
 	var keys []uint64 // of the draws: those of the place among all
-	for i, q := range questions {
+	for i := range n {
 		if was, ok := done[i]; ok {
 			out[i] = was
 			continue
 		}
-		prompts, keys = append(prompts, l.Tokenizer.EncodeSpecial(q)), append(keys, uint64(i))
+		p, err := prompt(i)
+		if err != nil {
+			return nil, fmt.Errorf("question %d: %w", i+1, err)
+		}
+		prompts, keys = append(prompts, p), append(keys, uint64(i))
 	}
-	n := len(questions) - len(prompts)
+	written := n - len(prompts)
 	for c, err := range l.Generate(ctx, a, prompts, model.Decoding{
-		MaxNew: d.MaxNewTokens, Batch: d.BatchSize, Temperature: d.Temperature, TopP: d.TopP, Seed: uint64(d.Seed), Keys: keys,
+		MaxNew: d.MaxNewTokens, Batch: d.BatchSize, Temperature: d.Temperature, TopP: d.TopP, Seed: uint64(d.Seed), EOS: stops, Keys: keys,
 	}) {
 		if err != nil {
 			return nil, err
@@ -315,8 +315,8 @@ func (l *loaded) write(ctx context.Context, s *runtime.Step, a *model.Adapter, q
 		if err := j.add(out[i]); err != nil {
 			return nil, err
 		}
-		n++
-		s.Progress(int64(n), int64(len(questions)), "answers")
+		written++
+		s.Progress(int64(written), int64(n), "answers")
 	}
 	return out, nil
 }
@@ -349,11 +349,11 @@ func modelGenerate() Func {
 			if adapter != nil {
 				defer adapter.Close()
 			}
-			questions, err := a.questions(rows)
+			render, err := m.renderer(a.decodingArgs)
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
-			answers, err := m.write(ctx, s, adapter, questions, a.decodingArgs)
+			answers, err := m.write(ctx, s, adapter, len(rows), func(i int) ([]int32, error) { return render.ask(rows[i]) }, render.stops, a.decodingArgs)
 			if err != nil {
 				return runtime.Artifact{}, err
 			}

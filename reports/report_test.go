@@ -119,11 +119,13 @@ func TestHostileTextIsInert(t *testing.T) {
 	for i, k := range []cas.Digest{tr, st.Key, odd.Key, cas.Sum([]byte("never done"))} {
 		f.ok(f.st.PutUse(store.Use{Run: "abcdef01", Seq: i + 1, Key: k, Name: hostile, Failed: []string{"", "", "", hostile}[i]}))
 	}
-	for _, k := range []event.Kind{event.Print, event.Warn, event.Note, event.Bar, event.Log, event.Table, event.Plot, event.Sweep, event.Compare} {
+	for _, k := range []event.Kind{event.Print, event.Warn, event.Note, event.Bar, event.Log, event.Table, event.Plot, event.Sweep, event.Compare, event.Example} {
 		e := event.Event{Run: "abcdef01", Time: noon, Kind: k, Name: hostile, Text: hostile}
 		switch k {
 		case event.Table:
 			e.Data = encode(event.TableData{Title: hostile, Columns: []string{hostile}, Rows: [][]any{{hostile}, {map[string]string{hostile: hostile}}}, Note: hostile})
+		case event.Example:
+			e.Data = encode(event.ExampleData{Title: hostile, Parts: []event.ExamplePart{{Text: hostile}, {Text: hostile, Trained: true}}})
 		case event.Plot:
 			e.Data = encode(event.PlotData{Title: hostile, Kind: "bar", XLabel: hostile, YLabel: hostile, Categories: []string{hostile}, Series: []event.Curve{{Name: hostile, Y: event.Numbers{1}, Style: hostile}}, Note: hostile})
 		case event.Sweep:

@@ -117,6 +117,12 @@ func (b *builder) event(e event.Event) (html, error) {
 			return b.render("unreadable", e)
 		}
 		return b.render("sweep", sweepOf(d))
+	case event.Example:
+		var d event.ExampleData
+		if json.Unmarshal(e.Data, &d) != nil {
+			return b.render("unreadable", e)
+		}
+		return b.render("example", d)
 	case event.Compare:
 		var d event.CompareData
 		if json.Unmarshal(e.Data, &d) != nil {

@@ -180,8 +180,7 @@ func (g *Code) run(ctx context.Context, program, test string) (Score, error) {
 		return Score{}, fmt.Errorf("grade: code: %s", strings.TrimSpace(complaint.String()))
 	case said.String() == "pass "+token && err == nil:
 		return Score{Value: 1, Outcome: Pass}, nil
-	case ctx.Err() != nil, // what the kernel counted when it ended the program is not what it reports to the last tick
-		cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime() >= g.o.Deadline*9/10:
+	case ctx.Err() != nil, outOfTime(cmd.ProcessState):
 		return Score{Outcome: Fail, Note: fmt.Sprintf("ran longer than %v", g.o.Deadline)}, nil
 	}
 	note, ok := strings.CutPrefix(said.String(), "fail ")
@@ -192,6 +191,13 @@ func (g *Code) run(ctx context.Context, program, test string) (Score, error) {
 		return unparsable("%s", strings.TrimPrefix(note, "unparsable ")), nil
 	}
 	return Score{Outcome: Fail, Note: clip(note)}, nil
+}
+
+// outOfTime says whether the kernel ended a process for its use of the processor:
+// by SIGXCPU at the limit, or by SIGKILL a second later if it would not hear that.
+func outOfTime(p *os.ProcessState) bool {
+	status, ok := p.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && (status.Signal() == syscall.SIGXCPU || status.Signal() == syscall.SIGKILL)
 }
 
 // bounded keeps the beginning of what is written to it.

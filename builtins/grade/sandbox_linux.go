@@ -47,13 +47,17 @@ func (s sandbox) limit() error {
 	if s.Memory > 0 {
 		limits[unix.RLIMIT_AS] = uint64(s.Memory)
 	}
-	if s.CPU > 0 {
-		limits[unix.RLIMIT_CPU] = uint64(s.CPU)
-	}
 	for what, n := range limits {
 		if err := unix.Setrlimit(what, &unix.Rlimit{Cur: n, Max: n}); err != nil {
 			return fmt.Errorf("limit %d to %d: %w", what, n, err)
 		}
+	}
+	if s.CPU <= 0 {
+		return nil
+	}
+	// SIGXCPU at the first, SIGKILL at the second.
+	if err := unix.Setrlimit(unix.RLIMIT_CPU, &unix.Rlimit{Cur: uint64(s.CPU), Max: uint64(s.CPU) + 1}); err != nil {
+		return fmt.Errorf("limit the processor time to %d s: %w", s.CPU, err)
 	}
 	return nil
 }

@@ -14,7 +14,9 @@ import (
 // spelled as in the tokenizer; "" stands for none.
 type Config struct {
 	BOS, EOS, PAD string
-	ChatTemplate  string // Jinja; "" when there is none, or several with names
+	Specials      map[string]string // by the names that chat templates use: "bos_token" and so on
+	ChatTemplate  string            // Jinja; "" when there is none
+	ToolTemplate  string            // the one to use instead when there are tools; "" for the same
 }
 
 // Open reads tokenizer.json from a model's folder and, where they are there,
@@ -27,7 +29,7 @@ func Open(dir string) (*Tokenizer, error) {
 	}
 	jinja, err := os.ReadFile(filepath.Join(dir, "chat_template.jinja"))
 	if err == nil {
-		c.ChatTemplate = string(jinja)
+		c.ChatTemplate, c.ToolTemplate = string(jinja), ""
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("token: %w", err)
 	}
@@ -57,21 +59,31 @@ func openConfig(path string) (Config, error) {
 
 // ReadConfig reads a tokenizer_config.json.
 func ReadConfig(r io.Reader) (Config, error) {
-	var f struct {
-		BOS          tokenName       `json:"bos_token"`
-		EOS          tokenName       `json:"eos_token"`
-		PAD          tokenName       `json:"pad_token"`
-		ChatTemplate json.RawMessage `json:"chat_template"`
-	}
+	var f map[string]json.RawMessage
 	if err := json.NewDecoder(r).Decode(&f); err != nil {
 		return Config{}, fmt.Errorf("token: tokenizer_config.json: %w", err)
 	}
-	template, err := defaultTemplate(f.ChatTemplate)
-	if err != nil {
+	c := Config{Specials: map[string]string{}}
+	for _, name := range specialNames {
+		var n tokenName
+		if raw, ok := f[name]; ok {
+			if err := json.Unmarshal(raw, &n); err != nil {
+				return Config{}, fmt.Errorf("token: tokenizer_config.json: %s: %w", name, err)
+			}
+		}
+		if n != "" {
+			c.Specials[name] = string(n)
+		}
+	}
+	c.BOS, c.EOS, c.PAD = c.Specials["bos_token"], c.Specials["eos_token"], c.Specials["pad_token"]
+	if err := c.readTemplates(f["chat_template"]); err != nil {
 		return Config{}, fmt.Errorf("token: tokenizer_config.json: chat_template: %w", err)
 	}
-	return Config{string(f.BOS), string(f.EOS), string(f.PAD), template}, nil
+	return c, nil
 }
+
+// specialNames are the special tokens that transformers knows by name.
+var specialNames = []string{"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"}
 
 // A tokenName is written as text, as an object with a content, or as null.
 type tokenName string
@@ -86,20 +98,22 @@ func (n *tokenName) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// defaultTemplate reads a template, or takes the one called default of a list.
-func defaultTemplate(b json.RawMessage) (string, error) {
-	var one string
-	if len(b) == 0 || json.Unmarshal(b, &one) == nil {
-		return one, nil
+// readTemplates reads one template, or a list of templates with names.
+func (c *Config) readTemplates(b json.RawMessage) error {
+	if len(b) == 0 || json.Unmarshal(b, &c.ChatTemplate) == nil {
+		return nil
 	}
 	var list []struct{ Name, Template string }
 	if err := json.Unmarshal(b, &list); err != nil {
-		return "", err
+		return err
 	}
 	for _, t := range list {
-		if t.Name == "default" {
-			return t.Template, nil
+		switch t.Name {
+		case "default":
+			c.ChatTemplate = t.Template
+		case "tool_use":
+			c.ToolTemplate = t.Template
 		}
 	}
-	return "", nil
+	return nil
 }

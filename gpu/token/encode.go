@@ -1,6 +1,7 @@
 package token
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"unicode"
@@ -12,7 +13,7 @@ type encoder struct {
 	t       *Tokenizer
 	cache   map[string][]symbol // by pre-token
 	offsets bool                // spans are wanted
-	plain   bool                // special tokens are ordinary text
+	plain   []Span              // of the text, in order: where special tokens are ordinary text
 	ids     []int32
 	spans   []Span
 	work    scratch
@@ -28,20 +29,20 @@ const (
 // A step takes a piece of text one step on.
 type step func(*encoder, piece)
 
-func (t *Tokenizer) encode(text string, plain, offsets bool) ([]int32, []Span) {
+func (t *Tokenizer) encode(text string, plain []Span, offsets bool) ([]int32, []Span) {
 	e := t.encoders.Get().(*encoder)
 	defer t.encoders.Put(e)
 	e.plain, e.offsets = plain, offsets
 	e.ids, e.spans = make([]int32, 0, len(text)/4+1), nil
 	whole := piece{s: text, first: true}
-	t.raw.cut(whole, plain, e.emit, func(p piece) {
+	t.raw.cut(e, whole, func(p piece) {
 		for _, f := range t.normalize {
 			p = f(e, p)
 		}
-		t.cooked.cut(p, plain, e.emit, func(p piece) { t.split(e, p) })
+		t.cooked.cut(e, p, func(p piece) { t.split(e, p) })
 	})
 	ids, spans := e.ids, e.spans
-	e.ids, e.spans = nil, nil
+	e.ids, e.spans, e.plain = nil, nil, nil
 	return ids, spans
 }
 
@@ -137,12 +138,18 @@ func (m *matcher) find(s string, i int) (*added, int) {
 	return nil, 1
 }
 
-// cut calls token for each added token in p and text for what lies between.
-func (m *matcher) cut(p piece, plain bool, token func(int32, Span), text func(piece)) {
+// cut emits each added token in p and calls text for what lies between.
+func (m *matcher) cut(e *encoder, p piece, text func(piece)) {
+	if len(m.tokens) == 0 {
+		if p.s != "" {
+			text(p)
+		}
+		return
+	}
 	s, done := p.s, 0 // done: bytes given away
 	for i := 0; i < len(s); {
 		a, n := m.find(s, i)
-		if a == nil || plain && a.special || a.singleWord && inWord(s, i, i+n) {
+		if a == nil || a.special && e.isPlain(p.span(i, i+n)) || a.singleWord && inWord(s, i, i+n) {
 			i += n
 			continue
 		}
@@ -156,12 +163,18 @@ func (m *matcher) cut(p piece, plain bool, token func(int32, Span), text func(pi
 		if done < from {
 			text(p.slice(done, from))
 		}
-		token(a.id, p.span(from, to))
+		e.emit(a.id, p.span(from, to))
 		i, done = to, to
 	}
 	if done < len(s) {
 		text(p.slice(done, len(s)))
 	}
+}
+
+// isPlain tells whether special tokens are ordinary text somewhere in a span.
+func (e *encoder) isPlain(at Span) bool {
+	i, _ := slices.BinarySearchFunc(e.plain, at.From, func(p Span, from int) int { return cmp.Compare(p.To, from+1) })
+	return i < len(e.plain) && e.plain[i].From < at.To
 }
 
 // inWord tells whether a letter, digit or the like touches s[from:to].

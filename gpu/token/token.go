@@ -12,6 +12,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
+	"slices"
 	"sync"
 )
 
@@ -71,13 +73,13 @@ func otherModel(raw []byte) error {
 // become their ids, so never pass text of strangers where that matters: see
 // EncodePlain. Nothing is put before or after.
 func (t *Tokenizer) Encode(text string) []int32 {
-	ids, _ := t.encode(text, false, false)
+	ids, _ := t.encode(text, nil, false)
 	return ids
 }
 
 // EncodePlain is Encode with special tokens taken as ordinary text.
 func (t *Tokenizer) EncodePlain(text string) []int32 {
-	ids, _ := t.encode(text, true, false)
+	ids, _ := t.encode(text, []Span{{0, math.MaxInt}}, false)
 	return ids
 }
 
@@ -92,9 +94,10 @@ func (t *Tokenizer) EncodeSpecial(text string) []int32 {
 // EncodeOffsets is Encode with the bytes of text that each token stands for,
 // in order. A leading space belongs to its token; a token made from nothing, or
 // from part of a character that normalization changed, has the span of that
-// character. A prefix put before the text is empty.
-func (t *Tokenizer) EncodeOffsets(text string) ([]int32, []Span) {
-	return t.encode(text, false, true)
+// character. A prefix put before the text is empty. In the spans called plain,
+// which are in order, special tokens are ordinary text.
+func (t *Tokenizer) EncodeOffsets(text string, plain ...Span) ([]int32, []Span) {
+	return t.encode(text, plain, true)
 }
 
 // Vocab returns the number of ids: one more than the largest.
@@ -120,6 +123,18 @@ func (t *Tokenizer) TokenText(id int32) string {
 // Special tells whether an id is a special token, one that is no text.
 func (t *Tokenizer) Special(id int32) bool {
 	return id >= 0 && int(id) < len(t.special) && t.special[id]
+}
+
+// SpecialTokens returns the special tokens as text has them, sorted.
+func (t *Tokenizer) SpecialTokens() []string {
+	var out []string
+	for s, a := range t.added {
+		if a.special {
+			out = append(out, s)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // EOS returns the token that ends a text, if tokenizer_config.json names one.

@@ -69,7 +69,8 @@ func countWords(texts iter.Seq[string], specials matcher) map[string]int {
 	var e encoder
 	count := splitBy(splitGPT2, func(_ *encoder, p piece) { counts[p.s]++ })
 	for text := range texts {
-		specials.cut(piece{s: text}, false, func(int32, Span) {}, func(p piece) { count(&e, p) })
+		e.ids = e.ids[:0] // of the special tokens; nobody wants them
+		specials.cut(&e, piece{s: text}, func(p piece) { count(&e, p) })
 	}
 	return counts
 }

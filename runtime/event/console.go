@@ -1,6 +1,7 @@
 package event
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -152,8 +153,32 @@ func (c *Console) line(e Event) string {
 		return c.paint(red, "✗") + " bar not met: " + printable(e.Name)
 	case Compare:
 		return printable(e.Text)
+	case Example:
+		return c.example(e)
 	}
 	return ""
+}
+
+// example shows what is learnt in green, or in brackets where there is no colour.
+func (c *Console) example(e Event) string {
+	var d ExampleData
+	if json.Unmarshal(e.Data, &d) != nil {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString(printable(d.Title) + "\n")
+	for _, p := range d.Parts {
+		text := printable(p.Text)
+		switch {
+		case !p.Trained:
+			b.WriteString(c.paint(dim, text))
+		case c.Color:
+			b.WriteString(c.paint(green, text))
+		default:
+			b.WriteString("⟦" + text + "⟧")
+		}
+	}
+	return b.String()
 }
 
 func (c *Console) erase() {

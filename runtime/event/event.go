@@ -26,6 +26,7 @@ const (
 	Note      Kind = "note"       // Text is Markdown, shown in the report
 	Table     Kind = "table"      // Data is a reports table
 	Plot      Kind = "plot"       // Data is a reports plot
+	Example   Kind = "example"    // Data is a training example as the model sees it
 	Compare   Kind = "compare"    // Data is a comparison of two evaluations
 	Sweep     Kind = "sweep"      // Data is what the trials of a sweep came to
 	Bar       Kind = "bar"        // an assert_: Name is the message, Value 1 or 0

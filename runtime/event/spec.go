@@ -14,6 +14,21 @@ type TableData struct {
 	Note    string   `json:"note,omitempty"` // a line under the table
 }
 
+// ExampleData is the Data of an Example event: a training example, cut where
+// what is learnt begins and ends.
+type ExampleData struct {
+	Title   string        `json:"title"`
+	Parts   []ExamplePart `json:"parts"`
+	Tokens  int           `json:"tokens"`
+	Trained int           `json:"trained"` // of the tokens
+}
+
+// ExamplePart is a stretch of the text of an example.
+type ExamplePart struct {
+	Text    string `json:"text"`
+	Trained bool   `json:"trained,omitempty"`
+}
+
 // PlotData is the Data of a Plot event.
 type PlotData struct {
 	Title      string   `json:"title,omitempty"`
