@@ -25,6 +25,7 @@ type runFlags struct {
 	fresh    []string
 	report   string
 	noReport bool
+	yes      bool
 }
 
 func (a *app) runCmd() *cobra.Command {
@@ -43,6 +44,7 @@ func (a *app) runCmd() *cobra.Command {
 	cmd.Flags().StringArrayVarP(&f.params, "param", "p", nil, "set a parameter: name=value (repeat for more)")
 	cmd.Flags().StringSliceVar(&f.fresh, "fresh", nil, "do these steps again: names such as lora.train, or all")
 	cmd.Flags().StringVarP(&f.report, "output", "o", "report.html", "where to write the report")
+	cmd.Flags().BoolVarP(&f.yes, "yes", "y", false, "spend money without asking, each step within its budget_usd")
 	cmd.Flags().BoolVar(&f.noReport, "no-report", false, "write no report")
 	return cmd
 }
@@ -62,6 +64,9 @@ func (a *app) run(ctx context.Context, path string, f runFlags) (err error) {
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
 	host := &builtins.Host{Dir: filepath.Dir(path), OpenDevice: openDevice}
+	if !f.yes {
+		host.Consent = (&purse{in: os.Stdin, out: os.Stderr, terminal: term.IsTerminal(int(os.Stdin.Fd()))}).consent
+	}
 	defer func() { err = errors.Join(err, host.Close()) }()
 	console := newConsole(os.Stdout)
 	r := &runtime.Run{

@@ -4,6 +4,7 @@
 package builtins
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -27,6 +28,8 @@ type Host struct {
 	Dir        string                     // relative paths start here; "" is the working directory
 	OpenDevice func() (gpu.Device, error) // called once, by the first step that needs it
 	Getenv     func(string) string        // nil: os.Getenv
+	// Consent is asked before money is spent, with what it is for and how much. An error is a no; nil agrees to everything.
+	Consent func(ctx context.Context, quote string) error
 
 	device struct {
 		once sync.Once
@@ -159,7 +162,7 @@ func (h *Host) root() (*os.Root, error) {
 	return os.OpenRoot(dir)
 }
 
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+func sortedKeys[K ~string, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
 
 // plural writes "1 row", "2 rows".
 func plural(n int, noun string) string {

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 
 	"starbook/builtins/dataset"
 	"starbook/runtime"
+	"starbook/runtime/cas"
 	"starbook/runtime/store"
 )
 
@@ -17,49 +19,97 @@ import (
 // canonical JSON; it may be empty, and hold an id twice.
 type Row = dataset.Row
 
-// ReadRows returns all rows of a dataset artifact.
-func ReadRows(st *store.Store, d Handle) ([]Row, error) {
-	f, err := st.Blobs.Open(d.Digest)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", d, err)
-	}
-	defer f.Close()
-	var rows []Row
-	in := bufio.NewReaderSize(f, 1<<16)
-	for {
-		line, err := in.ReadBytes('\n')
-		if err == io.EOF {
-			return rows, nil
-		}
+// EachRow returns the rows of a dataset artifact, one at a time. The first error ends them.
+func EachRow(st *store.Store, d Handle) iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
+		f, err := st.Blobs.Open(d.Digest)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", d, err)
+			yield(nil, fmt.Errorf("%s: %w", d, err))
+			return
 		}
-		r, err := decodeObject(line)
-		if err != nil {
-			return nil, fmt.Errorf("%s: row %d: %w", d, len(rows)+1, err)
+		defer f.Close()
+		in := bufio.NewReaderSize(f, 1<<16)
+		for n := 1; ; n++ {
+			line, err := in.ReadBytes('\n')
+			if err == io.EOF {
+				return
+			}
+			if err != nil {
+				yield(nil, fmt.Errorf("%s: %w", d, err))
+				return
+			}
+			r, err := decodeObject(line)
+			if err != nil {
+				yield(nil, fmt.Errorf("%s: row %d: %w", d, n, err))
+				return
+			}
+			if !yield(r, nil) {
+				return
+			}
 		}
-		rows = append(rows, r)
 	}
 }
+
+// ReadRows returns all rows of a dataset artifact.
+func ReadRows(st *store.Store, d Handle) ([]Row, error) { return dataset.Collect(EachRow(st, d)) }
 
 // Facts are what the summary of a dataset says besides its rows and columns.
 type Facts map[string]any
 
 // WriteRows makes a dataset artifact of rows.
 func WriteRows(s *runtime.Step, rows []Row, facts Facts) (runtime.Artifact, error) {
-	w, err := s.Create()
+	w, err := newRowWriter(s)
 	if err != nil {
 		return runtime.Artifact{}, err
 	}
-	defer w.Abort()
-	if err := dataset.Write(w, rows); err != nil {
+	defer w.blob.Abort()
+	for _, r := range rows {
+		if err := w.add(r); err != nil {
+			return runtime.Artifact{}, err
+		}
+	}
+	return w.commit(facts)
+}
+
+// rowWriter makes a dataset artifact row by row.
+type rowWriter struct {
+	blob    *cas.Writer
+	out     *bufio.Writer
+	line    []byte
+	rows    int
+	columns map[string]bool
+}
+
+// newRowWriter begins an artifact; the caller aborts the blob, which after a commit does nothing.
+func newRowWriter(s *runtime.Step) (*rowWriter, error) {
+	b, err := s.Create()
+	if err != nil {
+		return nil, err
+	}
+	return &rowWriter{blob: b, out: bufio.NewWriterSize(b, 1<<18), columns: map[string]bool{}}, nil
+}
+
+func (w *rowWriter) add(r Row) (err error) {
+	w.rows++
+	for name := range r {
+		w.columns[name] = true
+	}
+	if w.line, err = dataset.AppendJSON(w.line[:0], r); err != nil {
+		return fmt.Errorf("row %d: %w", w.rows, err)
+	}
+	_, err = w.out.Write(append(w.line, '\n'))
+	return err
+}
+
+func (w *rowWriter) commit(facts Facts) (runtime.Artifact, error) {
+	if err := w.out.Flush(); err != nil {
 		return runtime.Artifact{}, err
 	}
-	g, err := w.Commit()
+	g, err := w.blob.Commit()
 	if err != nil {
 		return runtime.Artifact{}, err
 	}
-	sum := Facts{"rows": len(rows), "columns": columnsOf(rows)}
+	sum := Facts{"rows": w.rows, "columns": append([]string{}, sortedKeys(w.columns)...)} // never null in JSON
 	for k, v := range facts {
 		sum[k] = v
 	}

@@ -81,6 +81,9 @@ func (s *Step) Key() cas.Digest { return s.key }
 // Store returns the store, for the journal of paid answers and for reading artifacts.
 func (s *Step) Store() *store.Store { return s.run.Store }
 
+// Secret makes sure that value appears in no event and no record of the run.
+func (s *Step) Secret(value string) { s.run.Secret(value) }
+
 // Scratch returns a directory that outlives a kill, so that work can go on
 // where it was. It goes away when the step is done.
 func (s *Step) Scratch() string { return s.scratch }

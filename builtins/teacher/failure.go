@@ -9,32 +9,20 @@ import (
 	"time"
 )
 
-// Kind says what an error means for the rest of a batch.
-type Kind string
-
-const (
-	Busy        Kind = "busy"        // rate limit or overload that did not pass
-	Unreachable Kind = "unreachable" // no reply came
-	Rejected    Kind = "rejected"    // this request is at fault
-	Unusable    Kind = "unusable"    // a reply without an answer in it
-	Quota       Kind = "quota"       // the account has no money left; stops a batch
-	Denied      Kind = "denied"      // the key or the model is wrong; stops a batch
-)
-
 // Error is why there is no answer. It never holds a key.
 type Error struct {
-	Kind     Kind
+	Fault    Fault
 	Provider string
 	Status   int    // HTTP; 0: none came
 	Code     string // the server's
 	Message  string // the server's, or the cause
 	Raw      []byte // body, if one came
 	Headers  map[string]string
-	Attempts int
-	Doubt    int // attempts that may have been paid
-	err      error
+	Attempts int           // that were made for the row
 	wait     time.Duration // what the server asked for
-	retry    bool
+	final    bool          // the server says that another try cannot help
+	usage    Usage         // of a reply without an answer
+	err      error
 }
 
 // Error says who failed, how, and what to do about it.
@@ -47,19 +35,19 @@ func (e *Error) Error() string {
 	if e.Code != "" {
 		fmt.Fprintf(&b, "%s ", e.Code)
 	}
-	fmt.Fprintf(&b, "(%s)", e.Kind)
+	fmt.Fprintf(&b, "(%s)", e.Fault)
 	if e.Attempts > 1 {
 		fmt.Fprintf(&b, " after %d attempts", e.Attempts)
 	}
 	if e.Message != "" {
 		fmt.Fprintf(&b, ": %s", e.Message)
 	}
-	switch e.Kind {
-	case Quota:
+	switch n := natures[e.Fault]; {
+	case e.Fault == Quota:
 		b.WriteString(": add credit or raise the limit with the provider, then run again; what was answered is kept")
-	case Denied:
+	case e.Fault == Denied:
 		b.WriteString(": check the key and the model's name")
-	case Busy, Unreachable:
+	case n.retry:
 		b.WriteString(": run again later; what was answered is kept")
 	}
 	return b.String()
@@ -69,19 +57,36 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.err }
 
 // Stops reports whether all further requests would fail as well.
-func (e *Error) Stops() bool { return e.Kind == Quota || e.Kind == Denied }
+func (e *Error) Stops() bool { return natures[e.Fault].stop }
 
-// complaint is the error object of the OpenAI protocol. Code is a string, a
-// number (OpenRouter) or null.
+// Doubt reports whether the attempt may have been paid for.
+func (e *Error) Doubt() bool { return natures[e.Fault].doubt }
+
+// gates reports whether the server said how long everybody has to wait.
+func (e *Error) gates() bool { return (e.Fault == RateLimited || e.Fault == Overloaded) && e.wait > 0 }
+
+func (e *Error) retry() bool { return natures[e.Fault].retry && !e.final }
+
+// complaint is the error object of both protocols. Code is a string, a number
+// (OpenRouter) or null.
 type complaint struct {
 	Message json.RawMessage `json:"message"`
 	Type    string          `json:"type"`
 	Code    json.RawMessage `json:"code"`
 }
 
-// spent are the codes and types that mean money, not speed: OpenAI's, then
-// DeepSeek's and Anthropic's.
-var spent = regexp.MustCompile(`(?i)insufficient_quota|credit_balance_exhausted|(organization|project)_(spend|usage)_limit_exceeded|billing|insufficient balance|credit balance is too low`)
+var (
+	// spent are the codes, types and words that mean money, not speed: OpenAI's,
+	// then DeepSeek's and Anthropic's.
+	spent = regexp.MustCompile(`(?i)insufficient_quota|credit_balance_exhausted|(organization|project)_(spend|usage)_limit_exceeded|` +
+		`billing|insufficient balance|credit balance is too low|(enforced|contract)_spend_limit_reached`)
+	// long are the words for a prompt that does not fit.
+	long = regexp.MustCompile(`(?i)context_length_exceeded|context (window|length)|prompt is too long|request_too_large|maximum context`)
+	// flagged are the words for a prompt that somebody's moderation held back.
+	flagged = regexp.MustCompile(`(?i)moderation|flagged|content_policy`)
+	// again is how servers without a Retry-After say it in words.
+	again = regexp.MustCompile(`try again in (\d+(?:\.\d+)?(?:ms|s|m))\b`)
+)
 
 // complain reads a failed reply. A 200 with an error inside takes its status
 // from the error's code if that is a number.
@@ -99,29 +104,45 @@ func complain(status int, header http.Header, body []byte) *Error {
 	} else if e.Message = text(envelope.Error); e.Message == "" {
 		e.Message = clip(string(body))
 	}
+	words := e.Code + " " + c.Type + " " + e.Message
+	e.Fault = faultOf(status, words)
 	if status == http.StatusOK {
-		_, _ = fmt.Sscanf(e.Code, "%d", &status)
+		var n int
+		if _, err := fmt.Sscanf(e.Code, "%d", &n); err == nil && n >= 400 {
+			e.Fault = faultOf(n, words)
+		}
 	}
-	e.Kind, e.retry = kindOf(status, e.Code+" "+c.Type+" "+e.Message)
-	if s := header.Get("X-Should-Retry"); s != "" && !e.Stops() {
-		e.retry = s == "true"
+	if s := header.Get("X-Should-Retry"); s != "" {
+		e.final = s == "false"
 	}
 	e.wait = retryAfter(header)
+	if m := again.FindStringSubmatch(e.Message); e.wait == 0 && e.Fault == RateLimited && m != nil {
+		e.wait, _ = time.ParseDuration(m[1])
+	}
 	return e
 }
 
-func kindOf(status int, words string) (k Kind, retry bool) {
+func faultOf(status int, words string) Fault {
+	failed := status >= 400 && status < 500
 	switch {
-	case status == http.StatusPaymentRequired || status >= 400 && status < 500 && spent.MatchString(words):
-		return Quota, false
-	case status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusNotFound:
-		return Denied, false
-	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status == http.StatusConflict, status >= 500:
-		return Busy, true
 	case status == http.StatusOK:
-		return Unusable, false
+		return ErrorIn200
+	case status == http.StatusPaymentRequired, failed && spent.MatchString(words):
+		return Quota
+	case failed && flagged.MatchString(words):
+		return Rejected
+	case status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusNotFound, status < 400:
+		return Denied // a redirect, which would carry the prompt elsewhere, too
+	case status == http.StatusTooManyRequests:
+		return RateLimited
+	case status == http.StatusServiceUnavailable, status == 529:
+		return Overloaded
+	case status == http.StatusRequestTimeout, status == http.StatusConflict, status >= 500:
+		return ServerError
+	case status == http.StatusRequestEntityTooLarge, long.MatchString(words):
+		return TooLong
 	}
-	return Rejected, false
+	return Rejected
 }
 
 // text is a JSON string without its quotes, or other JSON as it is; null is "".
@@ -175,15 +196,4 @@ func keep(h http.Header) map[string]string {
 		}
 	}
 	return kept
-}
-
-// keyLike is what a server may quote back of a key.
-var keyLike = regexp.MustCompile(`\b(?:sk|pk|key)-[A-Za-z0-9_*.-]{4,}`)
-
-// redact takes a key, and what looks like one, out of text that is shown.
-func redact(s, key string) string {
-	if key != "" {
-		s = strings.ReplaceAll(s, key, "[key]")
-	}
-	return keyLike.ReplaceAllString(s, "[key]")
 }

@@ -30,7 +30,7 @@ func StartPractice(book map[string]string) (*Practice, error) {
 		return nil, fmt.Errorf("teacher: practice: %w", err)
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /v1/chat/completions", func(w http.ResponseWriter, r *http.Request) { answer(w, r, book) })
+	mux.HandleFunc("POST /v1/chat/completions", func(w http.ResponseWriter, r *http.Request) { look(w, r, book) })
 	p := &Practice{
 		URL:    "http://" + listener.Addr().String() + "/v1",
 		server: &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second},
@@ -50,8 +50,8 @@ func (p *Practice) Close() error {
 	return err
 }
 
-// answer looks the last message up. What is not in the book is declined.
-func answer(w http.ResponseWriter, r *http.Request, book map[string]string) {
+// look looks the last message up. What is not in the book is declined.
+func look(w http.ResponseWriter, r *http.Request, book map[string]string) {
 	var req openai.ChatCompletionRequest
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&req); err != nil || len(req.Messages) == 0 {
 		w.WriteHeader(http.StatusBadRequest)

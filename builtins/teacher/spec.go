@@ -16,10 +16,13 @@ type Spec struct {
 	KeyEnv   string // the environment variable that holds the key
 }
 
-// provider is a service that speaks OpenAI's protocol under its own name.
+// provider is a service under its own name. All but Anthropic speak OpenAI's protocol.
 type provider struct{ name, baseURL, keyEnv string }
 
+const anthropicProvider = "anthropic"
+
 var providers = []provider{
+	{anthropicProvider, "https://api.anthropic.com", "ANTHROPIC_API_KEY"},
 	{"deepseek", "https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"},
 	{"mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY"},
 	{"openai", "https://api.openai.com/v1", "OPENAI_API_KEY"},
@@ -33,7 +36,13 @@ const serverKeyEnv = "STARBOOK_TEACHER_KEY"
 // ParseSpec reads "provider:model" (openai:gpt-6-luna; the key is in that
 // provider's usual variable) or "URL#model" (http://localhost:8000/v1#qwen3;
 // the key, if the server wants one, is in STARBOOK_TEACHER_KEY).
+// "anthropic+URL#model" is a server that speaks Anthropic's Messages.
 func ParseSpec(s string) (Spec, error) {
+	if rest, ok := strings.CutPrefix(s, anthropicProvider+"+"); ok {
+		spec, err := parseURL(rest)
+		spec.Provider = anthropicProvider + "+" + spec.BaseURL
+		return spec, err
+	}
 	if strings.Contains(s, "://") {
 		return parseURL(s)
 	}
@@ -71,18 +80,32 @@ func parseURL(s string) (Spec, error) {
 
 // String is what ParseSpec reads.
 func (s Spec) String() string {
-	if s.Provider == s.BaseURL {
-		return s.BaseURL + "#" + s.Model
+	if s.KeyEnv == serverKeyEnv {
+		return s.Provider + "#" + s.Model
 	}
 	return s.Provider + ":" + s.Model
+}
+
+// messages reports whether the server speaks Anthropic's Messages.
+func (s Spec) messages() bool {
+	return s.Provider == anthropicProvider || strings.HasPrefix(s.Provider, anthropicProvider+"+")
+}
+
+// NeedsKey reports whether the provider answers nobody without a key.
+func (s Spec) NeedsKey() bool { return s.KeyEnv != "" && s.KeyEnv != serverKeyEnv }
+
+// loopback reports whether the server is on this machine.
+func (s Spec) loopback() bool {
+	u, err := url.Parse(s.BaseURL)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // plainText reports whether a key would cross a network unencrypted.
 func (s Spec) plainText() bool {
 	u, err := url.Parse(s.BaseURL)
-	if err != nil || u.Scheme == "https" {
-		return false
-	}
-	ip := net.ParseIP(u.Hostname())
-	return u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback())
+	return err == nil && u.Scheme != "https" && !s.loopback()
 }

@@ -1,15 +1,15 @@
 // Package teacher asks large models for answers and pays for each only once.
 //
-// A Spec says who is asked, a Client asks (any server that speaks OpenAI's
-// chat completions), and Batch asks many things at once against a Ledger, in
-// which every answer that was received stays, and within a budget that is
-// reserved before a request leaves. Practice is a teacher for nothing.
+// A Spec says who is asked; a Teacher makes one exchange with it: OpenAI and
+// whatever speaks its chat completions, or Anthropic's Messages. Ask puts many
+// questions, several at a time: it is the only place that tries again. It
+// journals in a Ledger before it sends, keeps every reply before it uses it,
+// reserves in a Budget what a request can cost at most, and keeps to the limits
+// that the server names. Ship does the same through a provider's batch service.
+// Practice is a teacher for nothing.
 package teacher
 
-import (
-	"context"
-	"time"
-)
+import "context"
 
 // Message is one turn of a conversation.
 type Message struct {
@@ -17,8 +17,8 @@ type Message struct {
 	Content string `json:"content"`
 }
 
-// Request is one question. What it holds decides its content key, so that
-// nothing that cannot change the answer belongs in it.
+// Request is one question. What it holds decides its content key, but for
+// MaxTokens: an answer that ended by itself is the same under any limit.
 type Request struct {
 	Model       string
 	System      string    // "": none
@@ -28,33 +28,61 @@ type Request struct {
 	Temperature *float64  // nil: the server's default. 0 is sent as 0
 	Seed        *int
 	Stop        []string
-	Effort      string // reasoning effort; "": the server's default
-	Sample      int    // to ask the same thing again; not sent
+	Effort      string         // reasoning effort; "": the server's default
+	Schema      *Schema        // of the answer; nil: any text
+	Extra       map[string]any // further fields of the body, for what one server knows
+	Sample      int            // to ask the same thing again; not sent
+	Once        bool           // an answer that was cut off is not asked for again with twice the limit
+
+	longer, reformed bool // what its earlier replies led to
 }
 
 // Reply is an answer that can be used, though it may be cut off (Finish is
 // "length") or a refusal.
 type Reply struct {
-	Text        string
-	Refusal     string // why the model declined; Text is then empty
-	Finish      string // stop, length, content_filter, …
-	Usage       Usage
-	CostUSD     float64 // by the price given to Batch
-	Model       string  // as the server calls itself
-	Fingerprint string  // of the server's system, if it says
-	Status      int
-	Raw         []byte            // the body as received
-	Headers     map[string]string // those worth keeping
-	Attempts    int               // requests that were sent for it
-	Doubt       int               // of them, those that may have been paid without a reply
-	Wait        time.Duration     // spent waiting between attempts
+	Text    string
+	Refusal string // why the model declined; Text is then empty
+	Finish  string // Stop, Length, Refused, Filtered, or what else the server says
+	Usage   Usage
+	CostUSD float64
+	Model   string // as the server calls itself
+	Status  int
+	Raw     []byte            // the body as received
+	Headers map[string]string // those worth keeping
 }
 
-// Usage is in tokens. Cached is a part of Input, Reasoning of Output.
-type Usage struct{ Input, Cached, Output, Reasoning int64 }
+// The ends of an answer, by one name for all providers.
+const (
+	Stop     = "stop"           // by itself
+	Length   = "length"         // cut off at MaxTokens, or at the end of the context
+	Refused  = "refusal"        // declined
+	Filtered = "content_filter" // withheld
+)
 
-// Teacher answers questions. Errors are of type *Error, or the context's.
+// Teacher makes single exchanges. It is safe for concurrent use.
 type Teacher interface {
-	Complete(ctx context.Context, req Request) (Reply, error)
 	Spec() Spec
+	// Send asks once. An error is of type *Error, or the context's.
+	Send(ctx context.Context, r Request) (Reply, error)
+	// Read takes the answer out of a body that was received before.
+	Read(raw []byte) (Reply, error)
+	// Check says why this teacher would refuse r, before anything is spent.
+	Check(r Request) error
+	// Close drops idle connections.
+	Close()
+}
+
+// New returns the teacher of a Spec. The key is spec's, which is never kept.
+func New(spec Spec, key string, d Deadlines) (Teacher, error) {
+	if key == "" && spec.NeedsKey() {
+		return nil, &Error{Fault: Denied, Provider: spec.Provider, Message: "no key: set " + spec.KeyEnv}
+	}
+	if key != "" && spec.plainText() {
+		return nil, &Error{Fault: Denied, Provider: spec.Provider, Message: "the key would travel unencrypted: use https, or unset " + spec.KeyEnv}
+	}
+	doer := newTransport(spec, key, d)
+	if spec.messages() {
+		return newAnthropic(spec, key, doer), nil
+	}
+	return newOpenAI(spec, key, doer), nil
 }

@@ -111,7 +111,7 @@ const named = `
 	SELECT output FROM step UNION SELECT value FROM step, json_each(step.refs)
 	UNION SELECT source FROM run UNION SELECT git_dirty FROM run
 	UNION SELECT json_extract(value, '$.digest') FROM run, json_each(run.libraries)
-	UNION SELECT request FROM ask UNION SELECT body_blob FROM answer`
+	UNION SELECT body_blob FROM request UNION SELECT body_blob FROM answer`
 
 // kept adds those that need not be there, such as input files that were only
 // read, but that stay if they are.

@@ -9,30 +9,37 @@ import (
 	"starbook/runtime/cas"
 )
 
-// largeBody is the size in bytes from which the body of an answer is a blob.
-const largeBody = 16 << 10
+// largeBody is the size in bytes from which a body is a blob. Below it a row
+// shares the fsync of its group; a blob has one of its own.
+const largeBody = 256 << 10
 
-// Ask is a request that may cost money, journalled before it is sent.
+// Ask is one sending of a request that may cost money, journalled before it leaves.
 type Ask struct {
-	Key      cas.Digest // of the canonical request
-	Provider string     // "openai"
-	Model    string
-	BaseURL  string     // scheme://host/path without userinfo or query
-	Request  cas.Digest // blob of the canonical request
+	Attempt     int64      // numbers the sending; BeginAsk sets it
+	Key         cas.Digest // of the canonical request
+	Request     []byte     // the canonical request; kept once for each key
+	Provider    string     // "openai"
+	Model       string
+	BaseURL     string     // scheme://host/path without userinfo or query
+	MaxTokens   int        // limit on the answer
+	ReservedUSD float64    // what it can cost at most
+	Step        cas.Digest // the step whose budget pays; may be zero
 }
 
-// Answer is a reply as it came.
+// Answer is what came back for one sending.
 type Answer struct {
 	Key                                                      cas.Digest
 	Attempt                                                  int64
-	Status                                                   int             // HTTP
+	Status                                                   int             // HTTP; 0: no reply came
 	Raw                                                      []byte          // body as received
 	Headers                                                  json.RawMessage // the ones worth keeping
-	Finish                                                   string
+	Finish                                                   string          // "length" if it was cut off at MaxTokens
 	InputTokens, CachedTokens, OutputTokens, ReasoningTokens int64
 	CostUSD                                                  float64
+	DoubtUSD                                                 float64 // what may have been paid without a reply that says so
 	Created                                                  time.Time
-	Error                                                    string // why the answer cannot be used; "" if it can
+	Fault                                                    string // names why it cannot be used; "" if it can
+	Error                                                    string // the same in words
 }
 
 // BeginAsk writes down that a request is about to be sent, durable on return. The
@@ -41,80 +48,129 @@ func (s *Store) BeginAsk(a Ask) (attempt int64, err error) {
 	if s.writer == nil {
 		return 0, errReadOnly
 	}
-	if err := s.haveBlobs(a.Request); err != nil {
-		return 0, fmt.Errorf("store: ask %s: %w", a.Key.Short(), err)
+	asks := []Ask{a}
+	if err := s.beginAsks(asks, func(*conn) (int64, error) { return 0, nil }); err != nil {
+		return 0, err
 	}
-	err = s.writer.now(func(c *conn) error {
-		res, err := c.exec("INSERT INTO ask (key, provider, model, base_url, request, process, begun) VALUES (?, ?, ?, ?, ?, ?, ?)",
-			a.Key.String(), a.Provider, a.Model, a.BaseURL, digest(a.Request), s.process, instant(time.Now()))
-		if err != nil {
-			return fmt.Errorf("store: ask %s: %w", a.Key.Short(), err)
-		}
-		attempt, err = res.LastInsertId()
-		return err
-	})
-	return attempt, err
+	return asks[0].Attempt, nil
 }
 
-// PutAnswer writes down the reply to an attempt, durable on return and before it is
-// used. The first answer to an attempt stays. A body of 16 KiB or more becomes a blob.
-func (s *Store) PutAnswer(a Answer) error {
-	if s.writer == nil {
-		return errReadOnly
-	}
-	var body any
-	var blob cas.Digest
-	switch {
-	case len(a.Raw) >= largeBody:
+// beginAsks writes asks in one transaction and sets their attempts; first runs
+// before them and gives the batch that they belong to, or 0.
+func (s *Store) beginAsks(asks []Ask, first func(*conn) (int64, error)) error {
+	bodies := make([]body, len(asks))
+	for i, a := range asks {
 		var err error
-		if blob, err = s.Blobs.Put(a.Raw); err != nil {
-			return fmt.Errorf("store: answer %s: %w", a.Key.Short(), err)
+		if bodies[i], err = s.body(a.Request); err != nil {
+			return fmt.Errorf("store: ask %s: %w", a.Key.Short(), err)
 		}
-	case utf8.Valid(a.Raw):
-		body = string(a.Raw) // as text, SQL can look into it
-	default:
-		body = a.Raw
 	}
 	return s.writer.now(func(c *conn) error {
-		_, err := c.exec(`INSERT INTO answer (attempt, key, status, body, body_blob, headers, finish,
-			input_tokens, cached_tokens, output_tokens, reasoning_tokens, cost_usd, created, error)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (attempt) DO NOTHING`,
-			a.Attempt, a.Key.String(), a.Status, body, digest(blob), raw(a.Headers), text(a.Finish),
-			a.InputTokens, a.CachedTokens, a.OutputTokens, a.ReasoningTokens, a.CostUSD, instant(a.Created), text(a.Error))
+		batch, err := first(c)
 		if err != nil {
-			return fmt.Errorf("store: answer %s: %w", a.Key.Short(), err)
+			return err
+		}
+		now := instant(time.Now())
+		for i, a := range asks {
+			_, err := c.exec("INSERT INTO request (key, body, body_blob) VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING",
+				a.Key.String(), bodies[i].inline, digest(bodies[i].blob))
+			if err != nil {
+				return fmt.Errorf("store: request %s: %w", a.Key.Short(), err)
+			}
+			res, err := c.exec(`INSERT INTO ask (key, provider, model, base_url, max_tokens, reserved_usd, step, batch, process, begun)
+				VALUES (?, ?, ?, ?, ?, ?, ?, nullif(?, 0), ?, ?)`, a.Key.String(), a.Provider, a.Model, a.BaseURL, a.MaxTokens, a.ReservedUSD,
+				digest(a.Step), batch, s.process, now)
+			if err != nil {
+				return fmt.Errorf("store: ask %s: %w", a.Key.Short(), err)
+			}
+			if asks[i].Attempt, err = res.LastInsertId(); err != nil {
+				return fmt.Errorf("store: ask %s: %w", a.Key.Short(), err)
+			}
 		}
 		return nil
 	})
 }
 
-// Answer returns the usable answer to a request, the first if it was paid twice; the
-// error wraps ErrNotFound if there is none.
-func (s *Store) Answer(key cas.Digest) (Answer, error) {
+// body is where bytes are kept: in the row, as text if they are, or as a blob.
+type body struct {
+	inline any
+	blob   cas.Digest
+}
+
+func (s *Store) body(b []byte) (body, error) {
+	switch {
+	case len(b) >= largeBody:
+		g, err := s.Blobs.Put(b)
+		return body{blob: g}, err
+	case utf8.Valid(b):
+		return body{inline: string(b)}, nil // as text, SQL can look into it
+	}
+	return body{inline: b}, nil
+}
+
+// PutAnswer writes down what came back for an attempt, durable on return and
+// before it is used. The first answer to an attempt stays.
+func (s *Store) PutAnswer(a Answer) error { return s.PutAnswers([]Answer{a}) }
+
+// PutAnswers writes answers in one transaction.
+func (s *Store) PutAnswers(list []Answer) error {
+	if s.writer == nil {
+		return errReadOnly
+	}
+	bodies := make([]body, len(list))
+	for i, a := range list {
+		var err error
+		if bodies[i], err = s.body(a.Raw); err != nil {
+			return fmt.Errorf("store: answer %s: %w", a.Key.Short(), err)
+		}
+	}
+	return s.writer.now(func(c *conn) error {
+		for i, a := range list {
+			_, err := c.exec(`INSERT INTO answer (attempt, key, status, body, body_blob, headers, finish,
+				input_tokens, cached_tokens, output_tokens, reasoning_tokens, cost_usd, doubt_usd, created, fault, error)
+				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (attempt) DO NOTHING`,
+				a.Attempt, a.Key.String(), a.Status, bodies[i].inline, digest(bodies[i].blob), raw(a.Headers), text(a.Finish),
+				a.InputTokens, a.CachedTokens, a.OutputTokens, a.ReasoningTokens, a.CostUSD, a.DoubtUSD, instant(a.Created), text(a.Fault), text(a.Error))
+			if err != nil {
+				return fmt.Errorf("store: answer %s: %w", a.Key.Short(), err)
+			}
+		}
+		return nil
+	})
+}
+
+// Answer returns the usable answer to a request; the error wraps ErrNotFound if
+// there is none. An answer that ended by itself is good whatever limit it had;
+// one that was cut off only if its limit was at least maxTokens, for another
+// try would be cut off as well. Of several it is the first.
+func (s *Store) Answer(key cas.Digest, maxTokens int) (Answer, error) {
 	a := Answer{Key: key}
 	var blob cas.Digest
-	err := s.readers.QueryRow(`SELECT attempt, status, body, body_blob, headers, finish,
-		input_tokens, cached_tokens, output_tokens, reasoning_tokens, cost_usd, created
-		FROM answer WHERE key = ? AND error IS NULL ORDER BY attempt LIMIT 1`, key.String()).Scan(
+	err := s.readers.QueryRow(`SELECT a.attempt, a.status, a.body, a.body_blob, a.headers, a.finish,
+		a.input_tokens, a.cached_tokens, a.output_tokens, a.reasoning_tokens, a.cost_usd, a.doubt_usd, a.created
+		FROM answer AS a JOIN ask AS q ON q.attempt = a.attempt
+		WHERE a.key = ? AND a.fault IS NULL AND (a.finish IS NOT 'length' OR q.max_tokens >= ?)
+		ORDER BY a.finish IS 'length', a.attempt LIMIT 1`, key.String(), maxTokens).Scan(
 		&a.Attempt, &a.Status, &a.Raw, hash{&blob}, rawJSON{&a.Headers}, words{&a.Finish},
-		&a.InputTokens, &a.CachedTokens, &a.OutputTokens, &a.ReasoningTokens, &a.CostUSD, moment{&a.Created})
+		&a.InputTokens, &a.CachedTokens, &a.OutputTokens, &a.ReasoningTokens, &a.CostUSD, &a.DoubtUSD, moment{&a.Created})
 	if err == nil && !blob.IsZero() {
 		a.Raw, err = s.Blobs.ReadAll(blob)
 	}
 	return a, noRows(err, "answer %s", key.Short())
 }
 
-// InDoubt returns the requests that were begun and never answered by processes that are
-// gone: they may have been paid for.
+// InDoubt returns the requests that were sent by processes that are gone and
+// have no answer: they may have been paid for. A batch at its provider is not in
+// doubt, and neither is what somebody was told about before.
 func (s *Store) InDoubt() ([]Ask, error) {
 	type doubt struct {
 		Ask
 		process string
 	}
 	list, err := lookup(s, func(d *doubt) []any {
-		return []any{hash{&d.Key}, &d.Provider, &d.Model, &d.BaseURL, hash{&d.Request}, &d.process}
-	}, `SELECT q.key, q.provider, q.model, q.base_url, q.request, q.process FROM ask AS q
-		WHERE NOT EXISTS (SELECT 1 FROM answer AS a WHERE a.attempt = q.attempt) ORDER BY q.attempt`)
+		return []any{&d.Attempt, hash{&d.Key}, &d.Provider, &d.Model, &d.BaseURL, &d.MaxTokens, &d.ReservedUSD, hash{&d.Step}, &d.process}
+	}, `SELECT attempt, key, provider, model, base_url, max_tokens, reserved_usd, step, process FROM ask AS q
+		WHERE told IS NULL AND batch IS NULL AND NOT EXISTS (SELECT 1 FROM answer AS a WHERE a.attempt = q.attempt) ORDER BY attempt`)
 	if err != nil {
 		return nil, err
 	}
@@ -133,12 +189,29 @@ func (s *Store) InDoubt() ([]Ask, error) {
 	return asks, nil
 }
 
-// Spent returns what all answers to these requests cost, in US dollars, also the ones that
-// could not be used.
-func (s *Store) Spent(keys []cas.Digest) (usd float64, err error) {
-	err = s.readers.QueryRow("SELECT total(cost_usd) FROM answer WHERE key IN (SELECT value FROM json_each(?))", encoded(keys)).Scan(&usd)
-	if err != nil {
-		return 0, explain(s.dir, err)
+// Told notes that a person was told about requests in doubt, so that InDoubt
+// does not return them for ever.
+func (s *Store) Told(asks []Ask) error {
+	if s.writer == nil {
+		return errReadOnly
 	}
-	return usd, nil
+	return s.writer.now(func(c *conn) error {
+		for _, a := range asks {
+			if _, err := c.exec("UPDATE ask SET told = ? WHERE attempt = ?", instant(time.Now()), a.Attempt); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Spent returns what a step has cost so far, in US dollars: its answers, also the ones
+// that could not be used; and in doubt the most that may have been paid without a reply.
+func (s *Store) Spent(step cas.Digest) (usd, doubt float64, err error) {
+	err = s.readers.QueryRow(`SELECT total(a.cost_usd), total(iif(a.attempt IS NULL, q.reserved_usd, a.doubt_usd))
+		FROM ask AS q LEFT JOIN answer AS a ON a.attempt = q.attempt WHERE q.step = ?`, step.String()).Scan(&usd, &doubt)
+	if err != nil {
+		return 0, 0, explain(s.dir, err)
+	}
+	return usd, doubt, nil
 }

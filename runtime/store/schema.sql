@@ -148,36 +148,64 @@ CREATE TABLE sample (
   PRIMARY KEY (step, idx)
 ) STRICT;
 
--- A request that may cost money, written before it is sent.
-CREATE TABLE ask (
-  attempt  INTEGER PRIMARY KEY,
-  key      TEXT NOT NULL,          -- digest of the canonical request
-  provider TEXT NOT NULL,          -- openai
+-- What a teacher was asked, in one spelling. A request has one row, however often it is sent.
+CREATE TABLE request (
+  key       TEXT PRIMARY KEY,      -- digest of the body
+  body      ANY,                   -- canonical JSON, without the limit on tokens; NULL if in body_blob
+  body_blob TEXT                   -- digest of a body of 256 KiB or more
+) STRICT, WITHOUT ROWID;
+
+-- A file of requests for a provider's batch service, at half the price.
+CREATE TABLE batch (
+  id       INTEGER PRIMARY KEY,
+  name     TEXT NOT NULL UNIQUE,   -- 16 hex digits: how the provider's batch is known to be ours
+  provider TEXT NOT NULL,
   model    TEXT NOT NULL,
-  base_url TEXT NOT NULL,          -- without secrets
-  request  TEXT,                   -- digest of the blob with the canonical request
-  process  TEXT NOT NULL,          -- .starbook/processes/NAME.lock is held (flock) while the asker lives
-  begun    INTEGER NOT NULL        -- time
+  base_url TEXT NOT NULL,
+  size     INTEGER NOT NULL,       -- requests
+  remote   TEXT,                   -- the provider's id; NULL until it is known
+  begun    INTEGER NOT NULL,       -- time; before it was sent
+  ended    INTEGER                 -- time at which every request had its row in answer
+) STRICT;
+
+-- A request that may cost money, written before it is sent. One row for each sending.
+CREATE TABLE ask (
+  attempt      INTEGER PRIMARY KEY,
+  key          TEXT NOT NULL,      -- request.key
+  provider     TEXT NOT NULL,      -- openai
+  model        TEXT NOT NULL,
+  base_url     TEXT NOT NULL,      -- without secrets
+  max_tokens   INTEGER NOT NULL,   -- limit on the answer
+  reserved_usd REAL NOT NULL,      -- what it can cost at most
+  step         TEXT,               -- fingerprint of the step whose budget pays
+  batch        INTEGER REFERENCES batch (id), -- NULL: sent by itself
+  process      TEXT NOT NULL,      -- .starbook/processes/NAME.lock is held (flock) while the asker lives
+  begun        INTEGER NOT NULL,   -- time
+  told         INTEGER             -- time at which a person was told that it is in doubt
 ) STRICT;
 CREATE INDEX ask_key ON ask (key);
+CREATE INDEX ask_step ON ask (step);
+CREATE INDEX ask_batch ON ask (batch) WHERE batch IS NOT NULL;
 
--- The reply to an attempt as it came, written before it is used. An ask without
--- an answer whose process is gone may have been paid for: it is in doubt.
+-- What came back for an attempt, written before it is used. An ask without an
+-- answer whose process is gone may have been paid for: it is in doubt.
 CREATE TABLE answer (
   attempt          INTEGER PRIMARY KEY REFERENCES ask (attempt),
-  key              TEXT NOT NULL,  -- ask.key
-  status           INTEGER NOT NULL, -- HTTP
+  key              TEXT NOT NULL,  -- request.key
+  status           INTEGER NOT NULL, -- HTTP; 0: no reply came
   body             ANY,            -- as received: text, or a blob if it is no UTF-8; NULL if in body_blob
-  body_blob        TEXT,           -- digest of a body of 16 KiB or more
+  body_blob        TEXT,           -- digest of a body of 256 KiB or more
   headers          TEXT CHECK (json_valid(headers)),
-  finish           TEXT,           -- stop, length, …
+  finish           TEXT,           -- stop, length, refusal, content_filter
   input_tokens     INTEGER NOT NULL,
-  cached_tokens    INTEGER NOT NULL,
+  cached_tokens    INTEGER NOT NULL, -- a part of input
   output_tokens    INTEGER NOT NULL,
-  reasoning_tokens INTEGER NOT NULL,
+  reasoning_tokens INTEGER NOT NULL, -- a part of output
   cost_usd         REAL NOT NULL,
+  doubt_usd        REAL NOT NULL,  -- what may have been paid for it without a reply that says so
   created          INTEGER NOT NULL, -- time
-  error            TEXT            -- why it cannot be used; NULL if it can
+  fault            TEXT,           -- why it cannot be used, by name: timeout, rate_limited, …; NULL if it can
+  error            TEXT            -- the same in words
 ) STRICT;
 CREATE INDEX answer_key ON answer (key);
 
@@ -261,11 +289,12 @@ SELECT x.step, s.name AS step_name,
   count(*) FILTER (WHERE x.outcome = 'unscored') AS unscored
 FROM sample AS x LEFT JOIN step AS s ON s.key = x.step GROUP BY x.step ORDER BY s.seq;
 
--- What was paid, by provider and model. Unanswered asks may have cost something too.
+-- What was paid, by provider and model. Doubt is what may have been paid without a reply: at most so much.
 CREATE VIEW spending AS
 SELECT q.provider, q.model, count(*) AS asks, count(a.attempt) AS answers,
-  count(*) FILTER (WHERE a.attempt IS NOT NULL AND a.error IS NULL) AS usable,
+  count(*) FILTER (WHERE a.attempt IS NOT NULL AND a.fault IS NULL) AS usable,
   coalesce(sum(a.input_tokens), 0) AS input_tokens, coalesce(sum(a.cached_tokens), 0) AS cached_tokens,
   coalesce(sum(a.output_tokens), 0) AS output_tokens, coalesce(sum(a.reasoning_tokens), 0) AS reasoning_tokens,
-  total(a.cost_usd) AS cost_usd
+  total(a.cost_usd) AS cost_usd,
+  total(iif(a.attempt IS NULL, q.reserved_usd, a.doubt_usd)) AS doubt_usd
 FROM ask AS q LEFT JOIN answer AS a ON a.attempt = q.attempt GROUP BY q.provider, q.model ORDER BY cost_usd DESC;

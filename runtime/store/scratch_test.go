@@ -97,13 +97,13 @@ func TestGC(t *testing.T) {
 		return path
 	}
 	keep := []string{
-		put("output", old), put("ref", old), put("input", old), put("source", old), put("lib", old), put("diff", old), put("request", old), put("young", time.Now()),
+		put("output", old), put("ref", old), put("input", old), put("source", old), put("lib", old), put("diff", old), put("young", time.Now()),
 	}
 	lose := []string{put("orphan", old), put("another", old)}
 	must(t, s.PutStep(Step{Key: key("s"), Output: key("output"), Refs: refs("ref"), Inputs: refs("input")}))
 	must(t, s.BeginRun(Run{ID: "aa", Source: key("source"), GitDirty: key("diff")}))
 	must(t, s.SetRunParams("aa", nil, []cas.Entry{{Name: "lib", Digest: key("lib")}}))
-	attempt := must1(s.BeginAsk(Ask{Key: key("q"), Request: key("request")}))(t)
+	attempt := must1(s.BeginAsk(Ask{Key: key("q")}))(t)
 	large := make([]byte, largeBody)
 	must(t, s.PutAnswer(Answer{Key: key("q"), Attempt: attempt, Raw: large}))
 	done, unlock, err := s.LockStep(t.Context(), key("s"))

@@ -1,0 +1,72 @@
+package builtins
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"starbook/builtins/teacher"
+	"starbook/runtime/cas"
+	"starbook/runtime/store"
+)
+
+// ledger keeps a teacher's answers in the store. What is asked through it is
+// booked on a step.
+type ledger struct {
+	st   *store.Store
+	step digest
+}
+
+var _ teacher.Ledger = ledger{}
+
+// Answer implements teacher.Ledger.
+func (l ledger) Answer(k teacher.Key, maxTokens int) (teacher.Reply, bool, error) {
+	a, err := l.st.Answer(cas.Digest(k), maxTokens)
+	if errors.Is(err, store.ErrNotFound) {
+		return teacher.Reply{}, false, nil
+	}
+	if err != nil {
+		return teacher.Reply{}, false, err
+	}
+	r := teacher.Reply{Status: a.Status, Raw: a.Raw, CostUSD: a.CostUSD}
+	if len(a.Headers) > 0 {
+		err = json.Unmarshal(a.Headers, &r.Headers)
+	}
+	return r, err == nil, err
+}
+
+// Begin implements teacher.Ledger.
+func (l ledger) Begin(a teacher.Attempt) (int64, error) { return l.st.BeginAsk(l.ask(a)) }
+
+func (l ledger) ask(a teacher.Attempt) store.Ask {
+	return store.Ask{
+		Key: cas.Digest(a.Key), Request: a.Canonical, Provider: a.Spec.Provider, Model: a.Spec.Model, BaseURL: a.Spec.BaseURL,
+		MaxTokens: a.MaxTokens, ReservedUSD: a.ReservedUSD, Step: l.step,
+	}
+}
+
+// End implements teacher.Ledger.
+func (l ledger) End(o teacher.Outcome) error {
+	a, err := answerOf(o)
+	if err != nil {
+		return err
+	}
+	return l.st.PutAnswer(a)
+}
+
+func answerOf(o teacher.Outcome) (store.Answer, error) {
+	r := o.Reply
+	a := store.Answer{
+		Key: cas.Digest(o.Key), Attempt: o.ID, Status: r.Status, Raw: r.Raw, Finish: r.Finish, CostUSD: r.CostUSD, DoubtUSD: o.DoubtUSD,
+		Created: time.Now().UTC(), InputTokens: r.Usage.Input, CachedTokens: r.Usage.Cached, OutputTokens: r.Usage.Output, ReasoningTokens: r.Usage.Reasoning,
+	}
+	if o.Failure != nil {
+		a.Fault, a.Error = string(o.Failure.Fault), o.Failure.Error()
+	}
+	var err error
+	if a.Headers, err = json.Marshal(r.Headers); err != nil {
+		return a, fmt.Errorf("ledger: %w", err)
+	}
+	return a, nil
+}

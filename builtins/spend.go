@@ -1,0 +1,129 @@
+package builtins
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"time"
+
+	"starbook/builtins/teacher"
+	"starbook/runtime"
+)
+
+// spendArgs are the switches of everything that asks. None of them changes an
+// answer.
+type spendArgs struct {
+	BudgetUSD float64 `arg:"budget_usd" doc:"dollars that this step may cost at most, over all its runs; the worst case of a request is set aside before it is sent" hash:"-"`
+	BatchSize int     `arg:"batch_size=8" doc:"requests in flight" hash:"-"`
+	Delay     float64 `arg:"delay=0.0" doc:"seconds between the starts of two requests" hash:"-"`
+}
+
+func (a *spendArgs) check() error {
+	switch {
+	case a.BudgetUSD < 0:
+		return errors.New("budget_usd is negative")
+	case a.BatchSize < 1:
+		return errors.New("batch_size must be at least 1")
+	case a.Delay < 0:
+		return errors.New("delay is negative")
+	}
+	return nil
+}
+
+// asking is a step that asks a teacher.
+type asking struct {
+	step   *runtime.Step
+	to     teacher.Teacher
+	ledger ledger
+	budget *teacher.Budget
+	on     terms
+	spend  spendArgs
+	began  time.Time
+	shown  time.Time
+}
+
+// newAsking opens the teacher and the books. It tells of requests in doubt, once.
+func newAsking(h *Host, s *runtime.Step, who teacherArgs, spend spendArgs) (*asking, error) {
+	t, err := who.who()
+	if err != nil {
+		return nil, err
+	}
+	on, err := who.terms(h, t)
+	if err != nil {
+		return nil, err
+	}
+	if on.warn != "" {
+		s.Warn(on.warn)
+	}
+	usd, doubt, err := s.Store().Spent(s.Key())
+	if err != nil {
+		return nil, err
+	}
+	if err := tellDoubt(s); err != nil {
+		return nil, err
+	}
+	c, err := who.open(h, t, s.Secret)
+	if err != nil {
+		return nil, err
+	}
+	return &asking{
+		step: s, to: c, ledger: ledger{s.Store(), s.Key()}, budget: teacher.NewBudget(spend.BudgetUSD, usd+doubt),
+		on: on, spend: spend, began: time.Now(),
+	}, nil
+}
+
+func tellDoubt(s *runtime.Step) error {
+	list, err := s.Store().InDoubt()
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	usd := 0.0
+	for _, a := range list {
+		usd += a.ReservedUSD
+	}
+	s.Warn(fmt.Sprintf("%s in doubt: sent by a run that was cut off, possibly paid, at most %s; what has no answer is asked again",
+		plural(len(list), "requests"), teacher.USD(usd)))
+	return s.Store().Told(list)
+}
+
+// close drops connections and books what the step has cost over all its runs.
+func (a *asking) close() {
+	a.to.Close()
+	if usd, _, err := a.step.Store().Spent(a.step.Key()); err == nil {
+		a.step.Cost(usd)
+	}
+}
+
+// all asks. Total is how many questions there are, for the progress.
+func (a *asking) all(ctx context.Context, questions iter.Seq[teacher.Request], total int) (teacher.Tally, error) {
+	return teacher.Ask(ctx, a.to, a.ledger, questions, teacher.Options{
+		InFlight: a.spend.BatchSize, Delay: time.Duration(a.spend.Delay * float64(time.Second)), Budget: a.budget, Price: a.on.price,
+		Retry: teacher.Retry{Seed: 1}, Progress: func(t teacher.Tally) { a.progress(t, total) },
+	})
+}
+
+// progress shows rate, cost and what the whole will cost, ten times a second.
+func (a *asking) progress(t teacher.Tally, total int) {
+	now := time.Now()
+	if now.Sub(a.shown) < 100*time.Millisecond && t.Done < total {
+		return
+	}
+	a.shown = now
+	var parts []string
+	if paid := t.Answered - t.FromLedger; paid > 0 {
+		parts = append(parts, fmt.Sprintf("%.1f/s", float64(paid)/now.Sub(a.began).Seconds()))
+		if (a.on.price != teacher.Price{}) {
+			cost := teacher.USD(t.SpentUSD)
+			if open := total - t.Done; open > 0 {
+				cost += fmt.Sprintf(" of about %s", teacher.USD(t.SpentUSD+t.SpentUSD/float64(paid)*float64(open)))
+			}
+			parts = append(parts, cost)
+		}
+	}
+	for _, name := range sortedKeys(t.Faults) {
+		parts = append(parts, fmt.Sprintf("%s %d", name, t.Faults[name]))
+	}
+	a.step.Progress(int64(t.Done), int64(total), strings.Join(parts, ", "))
+}
