@@ -141,4 +141,3 @@ func at(sorted []float64, q float64) float64 {
 	hi := min(lo+1, len(sorted)-1)
 	return sorted[lo] + (x-float64(lo))*(sorted[hi]-sorted[lo])
 }
-

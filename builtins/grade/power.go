@@ -13,4 +13,3 @@ func PairedMDE(n int, discordant, alpha, power float64) float64 {
 func MDE(n int, p, alpha, power float64) float64 {
 	return (quantile(1-alpha/2) + quantile(power)) * math.Sqrt(2*p*(1-p)/float64(n))
 }
-
