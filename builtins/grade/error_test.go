@@ -69,7 +69,7 @@ func TestPowerAtTheMinimumDetectableEffect(t *testing.T) {
 // differences between equal models, the sign flips of clusters must not.
 func TestClustersKeepTheError(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
-	const pairs, questions, variants = 500, 60, 5
+	const pairs, questions, variants = 1000, 60, 5
 	naive, flipped := 0, 0
 	var names []string
 	for q := range questions {
@@ -101,7 +101,7 @@ func TestClustersKeepTheError(t *testing.T) {
 			flipped++
 		}
 	}
-	if share := float64(flipped) / pairs; share < 0.03 || share > 0.07 {
+	if share := float64(flipped) / pairs; share < 0.03 || share > 0.07 { // three standard errors
 		t.Errorf("sign flips call %.1f %% of null pairs different, want about 5", 100*share)
 	}
 	if naive < pairs/5 {
