@@ -1,7 +1,6 @@
 package dataset
 
 import (
-	"hash/maphash"
 	"slices"
 	"unicode"
 	"unicode/utf8"
@@ -32,9 +31,15 @@ func wordsOf(text string) []string {
 	return out
 }
 
-// gramSeed is that of all n-grams of this process: their hashes are compared,
-// never kept.
-var gramSeed = maphash.MakeSeed()
+// hash is FNV-1a's, the same on every machine: what is found near must not
+// depend on the process.
+func hash(word string) uint64 {
+	h := uint64(14695981039346656037)
+	for i := range len(word) {
+		h = (h ^ uint64(word[i])) * 1099511628211
+	}
+	return h
+}
 
 // grams returns a hash of every n words in a row. Fewer words than n are one gram.
 func grams(words []string, n int) []uint64 {
@@ -42,15 +47,18 @@ func grams(words []string, n int) []uint64 {
 		return nil
 	}
 	n = min(n, len(words))
+	each := make([]uint64, len(words))
+	for i, w := range words {
+		each[i] = hash(w)
+	}
 	out := make([]uint64, 0, len(words)-n+1)
-	var h maphash.Hash
 	for i := 0; i+n <= len(words); i++ {
-		h.SetSeed(gramSeed)
-		for _, w := range words[i : i+n] {
-			_, _ = h.WriteString(w)
-			_ = h.WriteByte(0)
+		h := uint64(n)
+		for _, w := range each[i : i+n] {
+			h = (h ^ w) * 0x9e3779b97f4a7c15
+			h ^= h >> 29
 		}
-		out = append(out, h.Sum64())
+		out = append(out, h)
 	}
 	return out
 }

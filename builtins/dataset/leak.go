@@ -1,7 +1,6 @@
 package dataset
 
 import (
-	"hash/maphash"
 	"slices"
 	"strings"
 )
@@ -80,7 +79,7 @@ func NewLeaks(items []Item) *Leaks {
 
 // wholeOf hashes all words of a text.
 func wholeOf(words []string) uint64 {
-	return maphash.String(gramSeed, strings.Join(words, "\x00"))
+	return hash(strings.Join(words, "\x00"))
 }
 
 // Row looks for items in a training row. related says that the row's ids are of
