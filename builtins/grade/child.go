@@ -16,10 +16,6 @@ import (
 // childEnv marks a process that grades and does nothing else.
 const childEnv = "STARBOOK_GRADER_CHILD"
 
-// startLimit is how long a child may take to start and compile, on a machine
-// that is busy with other things.
-const startLimit = 30 * time.Second
-
 // A deadline is processor time, so that a busy machine changes no score. A child that
 // uses none, as one that sleeps does, is given up after this many deadlines of the clock.
 const idleDeadlines = 20
@@ -71,7 +67,12 @@ func startChild(ctx context.Context, path, source string, o GoOptions) (*child, 
 	}
 	cmd := exec.Command(self)
 	cmd.Env = []string{childEnv + "=1"} // nothing of ours: it may hold keys
-	cmd.Dir = os.TempDir()
+	if sandboxed() == nil {             // else the interpreter alone keeps it from files and sockets
+		box := sandbox{Read: append([]string{self}, libraries...), Env: cmd.Env}
+		cmd.Args = append(cmd.Args, self)
+		cmd.Env = box.environ()
+	}
+	cmd.Dir = "/"
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, fmt.Errorf("grade: %w", err)
@@ -87,23 +88,31 @@ func startChild(ctx context.Context, path, source string, o GoOptions) (*child, 
 	stop := context.AfterFunc(ctx, c.interrupt)
 	defer stop()
 	var r ready
-	c.deadline(startLimit)
+	c.deadline(o.Start)
 	if err = writeFrame(in, hello{Name: path, Source: source, Memory: o.Memory}); err == nil {
 		err = readFrame(c.out, &r)
 	}
 	switch {
 	case ctx.Err() != nil:
 		err = ctx.Err()
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		err = fmt.Errorf("grade: %s: not loaded after %v: does it work before it is asked to grade?", path, o.Start)
 	case err != nil:
 		err = fmt.Errorf("grade: %s: the child did not start: %w: does main call grade.ChildMain first?", path, err)
 	case r.Error != "":
 		err = fmt.Errorf("grade: %s", r.Error)
 	}
-	if err != nil {
-		c.kill()
-		return nil, err
+	if err == nil {
+		return c, nil
 	}
-	return c, nil
+	c.kill()
+	switch c.cmd.ProcessState.ExitCode() {
+	case sandboxExit:
+		err = fmt.Errorf("grade: %s: the kernel did not lock the child in", path)
+	case memoryExit:
+		err = fmt.Errorf("grade: %s: it needs more than %d MiB before it grades anything", path, o.Memory>>20)
+	}
+	return nil, err
 }
 
 func (c *child) deadline(d time.Duration) { _ = c.pipe.SetReadDeadline(time.Now().Add(d)) }
@@ -145,6 +154,9 @@ func (c *child) grade(ctx context.Context, items []Item, scores []Score) (int, e
 
 // await waits until a reply begins, or for errDeadline.
 func (c *child) await(ctx context.Context) error {
+	if c.out.Buffered() > 0 {
+		return nil
+	}
 	begun, end := c.processorTime(), time.Now().Add(idleDeadlines*c.opts.Deadline)
 	for left := c.opts.Deadline; left > 0 && time.Now().Before(end); left = c.opts.Deadline - (c.processorTime() - begun) {
 		c.deadline(max(left, 10*time.Millisecond))
@@ -153,7 +165,7 @@ func (c *child) await(ctx context.Context) error {
 			return ctx.Err()
 		}
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
-			c.deadline(startLimit) // of the rest of the frame, which is on its way
+			c.deadline(c.opts.Start) // of the rest of the frame, which is on its way
 			return err
 		}
 	}

@@ -25,6 +25,7 @@ const yaegiVersion = "v0.16.1"
 // GoOptions limit a Go grader. Zero fields take the defaults.
 type GoOptions struct {
 	Deadline time.Duration // of one answer, in processor time; 5 s
+	Start    time.Duration // of a child, which compiles the file; 30 s, for machines that are busy
 	Memory   int64         // bytes of one child; 512 MiB
 	Children int           // processes; one a core
 }
@@ -58,6 +59,9 @@ func NewGoFile(path string, o GoOptions) (*GoFile, error) {
 	}
 	if o.Deadline <= 0 {
 		o.Deadline = 5 * time.Second
+	}
+	if o.Start <= 0 {
+		o.Start = 30 * time.Second
 	}
 	if o.Memory <= 0 {
 		o.Memory = 512 << 20

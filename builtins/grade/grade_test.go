@@ -67,6 +67,30 @@ func TestGoldenVectors(t *testing.T) {
 		{Numeric{}, "1e999999999", "5", Fail},
 		{Numeric{}, "none", "5", Unparsable},
 		{Numeric{}, "5", "none", Unscored},
+		{Numeric{}, "The answer is 42, since 2 + 40 is that.", "42", Pass}, // what it calls its answer
+		{Numeric{}, "**Answer:** 42 (from 6 and 7)", "42", Pass},
+		{Numeric{}, "The answer is the sum of 2 and 40, which is 42", "42", Pass},
+		{Numeric{}, "Answer: $1,234.50 for 3 nights", "1234.5", Pass},
+		{Numeric{}, `\boxed{1{,}234}`, "1234", Pass},
+		{Numeric{}, `\boxed{\$1\,234.5}`, "1234.5", Pass},
+		{Numeric{}, `\boxed{1\frac{1}{2}}`, "1.5", Pass},
+		{Numeric{}, `\boxed{\left(\dfrac{-3}{4}\right)}`, "-0.75", Pass},
+		{Numeric{}, `\boxed{\text{about }12\text{ km}^{}}`, "12", Pass},
+		{Numeric{}, `\boxed{50\%}`, "50", Pass},
+		{Numeric{}, "1\u202f234\u00a0567", "1234567", Pass},
+		{Numeric{}, "2½ hours", "2.5", Pass},
+		{Numeric{}, "¾", "0.75", Pass},
+		{Numeric{}, `1.2 \times 10^{3}`, "1200", Pass},
+		{Numeric{}, "1.2×10^-3", "0.0012", Pass},
+		{Numeric{}, "$1.5 million", "1,500,000", Pass},
+		{Numeric{}, "two hundred", "200", Unparsable}, // words are not read
+		{Numeric{}, "12 hundred", "1200", Pass},
+		{Numeric{}, "5 km", "5", Pass},
+		{Numeric{}, "€ 5", "5", Pass},
+		{Numeric{}, "#### 1,000.00 USD", "1000", Pass},
+		{Numeric{}, "####\n42", "42", Pass},
+		{Numeric{}, "3–4 hours", "4", Pass}, // a range: its last number
+		{Numeric{}, "1,23", "123", Fail},    // no thousands: 1, then 23
 
 		{Choice{}, "B", "B", Pass},
 		{Choice{}, "b", "B", Pass},

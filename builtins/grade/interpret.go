@@ -37,8 +37,11 @@ type gradeFunc = func(prompt, answer, want string) (float64, string)
 // was started as one. Call it first in main, and in TestMain of packages that
 // use GoFile.
 func ChildMain() {
-	if os.Getenv(childEnv) == "" {
+	switch os.Getenv(childEnv) {
+	case "":
 		return
+	case "sandbox":
+		confine()
 	}
 	// Two threads, so that the watchdog runs beside an endless loop.
 	runtime.GOMAXPROCS(2)

@@ -11,10 +11,14 @@ import (
 // Numeric passes an answer whose number is the reference's.
 //
 // The number after the last "####" counts (GSM8K's convention), else the one
-// in the last \boxed{}, else the last number of the text. Currency signs,
-// thousands separators ("1,234.50"), percent signs, fractions ("3/4", "1 1/2")
-// and exponents are understood; a comma is never a decimal point. Numbers are
-// compared as rationals, so 0.5 is 1/2 and no rounding decides.
+// in the last \boxed{}, else the one right after the last "answer is" or
+// "answer:", else the last number of the text. Currency signs, thousands
+// separators ("1,234.50", "1 234" with a no-break space, LaTeX's "1{,}234"),
+// fractions ("3/4", "1 1/2", "½", "\frac{3}{4}"), exponents ("1e3",
+// "1.2 \times 10^{3}") and "million" and its like are understood; a comma is
+// never a decimal point, and a unit behind the number, a percent sign too, is
+// read over. Numbers are compared as rationals, so 0.5 is 1/2 and no rounding
+// decides.
 type Numeric struct {
 	Tolerance float64 // allowed difference as a share of the reference; 0: none
 }
@@ -23,7 +27,7 @@ type Numeric struct {
 func (g Numeric) Name() string { return "numeric" }
 
 // Version changes with the tolerance.
-func (g Numeric) Version() string { return fmt.Sprintf("1 tolerance=%g", g.Tolerance) }
+func (g Numeric) Version() string { return fmt.Sprintf("2 tolerance=%g", g.Tolerance) }
 
 // Grade compares the numbers.
 func (g Numeric) Grade(_ context.Context, it Item) (Score, error) {
@@ -50,18 +54,28 @@ func (g Numeric) near(got, want *big.Rat) bool {
 
 var (
 	marked = regexp.MustCompile(`####\s*([^\n]*)`)
-	boxed  = regexp.MustCompile(`\\boxed\{((?:[^{}]|\{[^{}]*\})*)\}`)
-	frac   = regexp.MustCompile(`\\[dt]?frac\{(-?[0-9]+)\}\{([0-9]+)\}`)
+	boxed  = regexp.MustCompile(`\\boxed\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}`)
+	// The number must follow at once: "the answer is the sum of 2 and 40" names none.
+	stated = regexp.MustCompile(`(?i)\banswer(?:\s+is|\s*[:=])\s*:?[\s*_$(\\]*([-+−]?[$€£¥]?[-+−]?[\d.½¼¾⅓⅔\\][^\n]*)`)
+	frac   = regexp.MustCompile(`\\[dt]?frac\s*\{\s*(-?[0-9]+)\s*\}\s*\{\s*([0-9]+)\s*\}`)
 	// A sign counts only where a number can begin: in "10-5" it is a minus or a
 	// dash. Exponents are held to three digits: 1e999999999 would be gigabytes.
-	numeral = regexp.MustCompile(`(?:[$€£¥] ?)?[-+−]?(?:[$€£¥] ?)?(?:(?:\d{1,3}(?:,\d{3})+\b|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d{1,3}\b)?`)
+	numeral = regexp.MustCompile(`(?:[$€£¥] ?)?[-+−]?(?:[$€£¥] ?)?(?:(?:\d{1,3}(?:[,\x{00a0}\x{202f}\x{2009}]\d{3})+\b|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d{1,3}\b)?`)
 	ratio   = regexp.MustCompile(`^\s*/\s*(\d+)`)
 	mixed   = regexp.MustCompile(`^\s+(\d+)\s*/\s*(\d+)`)
+	power   = regexp.MustCompile(`^\s*(?:x|×|·|\*|\\times|\\cdot)\s*10\s*(?:\^|\*\*)\s*\{?\s*([-−]?\d{1,3})\s*\}?`)
+	// Spelt out only: "5 m" are metres.
+	scale  = regexp.MustCompile(`^[\s-]*(hundred|thousand|million|billion|trillion)\b`)
+	scales = map[string]int64{"hundred": 1e2, "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12}
+	// latex is what LaTeX and typography write otherwise.
+	latex = strings.NewReplacer(`{,}`, ",", `\,`, "\u2009", `\!`, "", `\$`, "$", `\%`, "%", `\left`, "", `\right`, "",
+		"½", " 1/2", "¼", " 1/4", "¾", " 3/4", "⅓", " 1/3", "⅔", " 2/3", "－", "-", "‐", "-", "–", "-")
 )
 
 // number finds the number that an answer settles on, and its text; nil if none.
 func number(s string) (*big.Rat, string) {
-	for _, place := range []*regexp.Regexp{marked, boxed} {
+	s = latex.Replace(s)
+	for _, place := range []*regexp.Regexp{marked, boxed, stated} {
 		if all := place.FindAllStringSubmatch(s, -1); len(all) > 0 {
 			return firstNumber(all[len(all)-1][1])
 		}
@@ -79,7 +93,7 @@ func firstNumber(s string) (first *big.Rat, text string) {
 
 // scanNumbers calls yield for each number of s until it returns false.
 func scanNumbers(s string, yield func(*big.Rat, string) bool) {
-	s = frac.ReplaceAllString(s, "$1/$2")
+	s = frac.ReplaceAllString(s, " $1/$2")
 	for pos := 0; pos < len(s); {
 		at := numeral.FindStringIndex(s[pos:])
 		if at == nil {
@@ -95,7 +109,7 @@ func scanNumbers(s string, yield func(*big.Rat, string) bool) {
 	}
 }
 
-var bare = strings.NewReplacer(",", "", "−", "-", "$", "", "€", "", "£", "", "¥", "", " ", "")
+var bare = strings.NewReplacer(",", "", "\u00a0", "", "\u202f", "", "\u2009", "", "−", "-", "$", "", "€", "", "£", "", "¥", "", " ", "")
 
 // plain reads s[lo:hi], a match of numeral, without currency and separators.
 func plain(s string, lo, hi int) *big.Rat {
@@ -110,8 +124,8 @@ func plain(s string, lo, hi int) *big.Rat {
 	return r
 }
 
-// extend turns r into r/d or r n/d if that is what follows, and returns the
-// length of it.
+// extend turns r into r/d, r n/d, r·10ⁿ or r million if that is what follows,
+// and returns the length of it.
 func extend(r *big.Rat, rest string) int {
 	if m := ratio.FindStringSubmatch(rest); m != nil {
 		if d, ok := new(big.Rat).SetString(m[1]); ok && d.Sign() != 0 {
@@ -127,6 +141,16 @@ func extend(r *big.Rat, rest string) int {
 			r.Add(r, part)
 			return len(m[0])
 		}
+	}
+	if m := power.FindStringSubmatch(rest); m != nil {
+		if tens, ok := new(big.Rat).SetString("1e" + bare.Replace(m[1])); ok {
+			r.Mul(r, tens)
+			return len(m[0])
+		}
+	}
+	if m := scale.FindStringSubmatch(rest); m != nil {
+		r.Mul(r, new(big.Rat).SetInt64(scales[m[1]]))
+		return len(m[0])
 	}
 	return 0
 }

@@ -1,12 +1,6 @@
 package grade
 
-import (
-	"cmp"
-	"fmt"
-	"math"
-	"math/rand/v2"
-	"slices"
-)
+import "math"
 
 // Interval is a confidence interval.
 type Interval struct{ Lo, Hi float64 }
@@ -18,11 +12,7 @@ func Wilson(k, n int, level float64) Interval {
 	if n <= 0 {
 		return Interval{0, 1}
 	}
-	z := quantile(1 - (1-level)/2)
-	p, m, zz := float64(k)/float64(n), float64(n), z*z
-	mid := (p + zz/(2*m)) / (1 + zz/m)
-	half := z / (1 + zz/m) * math.Sqrt(p*(1-p)/m+zz/(4*m*m))
-	iv := Interval{math.Max(0, mid-half), math.Min(1, mid+half)}
+	iv := wilson(float64(k)/float64(n), float64(n), level)
 	if k == 0 {
 		iv.Lo = 0 // exactly, not 1e-18
 	}
@@ -32,111 +22,37 @@ func Wilson(k, n int, level float64) Interval {
 	return iv
 }
 
-// McNemar is the exact two-sided p-value of the hypothesis that two models
-// differ by chance, when lost items went from pass to fail and won ones from
-// fail to pass: twice the smaller binomial tail at one half, at most 1.
-func McNemar(lost, won int) float64 {
-	n, k := float64(lost+won), float64(min(lost, won))
-	if lost == won {
-		return 1
-	}
-	// The terms C(n,i)/2^n fall quickly below i = k: they are summed from the
-	// largest down, each from the one before, until they no longer count.
-	logTerm := lgamma(n+1) - lgamma(k+1) - lgamma(n-k+1) - n*math.Ln2
-	sum, term := 0.0, 1.0
-	for i := k; i >= 0 && term > sum*1e-17; i-- {
-		sum += term
-		term *= i / (n - i + 1)
-	}
-	return math.Min(1, 2*math.Exp(logTerm+math.Log(sum)))
+func wilson(p, m, level float64) Interval {
+	z := quantile(1 - (1-level)/2)
+	zz := z * z
+	mid := (p + zz/(2*m)) / (1 + zz/m)
+	half := z / (1 + zz/m) * math.Sqrt(p*(1-p)/m+zz/(4*m*m))
+	return Interval{math.Max(0, mid-half), math.Min(1, mid+half)}
 }
 
-func lgamma(x float64) float64 {
-	v, _ := math.Lgamma(x)
-	return v
-}
-
-// Bootstrap says how a bootstrap is drawn. The zero value means 10,000 rounds
-// at level 0.95 with seed 0 and every item on its own.
-type Bootstrap struct {
-	Rounds  int
-	Level   float64
-	Seed    uint64
-	Cluster []string // items of one name are drawn together (variants of one question)
-}
-
-// PairedDifference is the mean of after-before over the same items, and its
-// percentile bootstrap interval. Items, or clusters of them, are drawn with
-// replacement; the same seed gives the same interval.
-func PairedDifference(before, after []float64, o Bootstrap) (float64, Interval, error) {
-	if len(before) != len(after) || len(before) == 0 {
-		return 0, Interval{}, fmt.Errorf("grade: paired difference of %d and %d scores: both models must have answered the same items", len(before), len(after))
+// ClusteredWilson is Wilson for items that are not independent: passed and n
+// are counted by cluster (variants of one question). The variance between the
+// clusters gives the design effect, by which n shrinks (Kish 1965).
+func ClusteredWilson(passed, n []int, level float64) Interval {
+	k, total, alone := 0, 0, true
+	for i := range n {
+		k, total, alone = k+passed[i], total+n[i], alone && n[i] == 1
 	}
-	if o.Cluster != nil && len(o.Cluster) != len(before) {
-		return 0, Interval{}, fmt.Errorf("grade: paired difference: %d cluster names for %d scores", len(o.Cluster), len(before))
+	if alone || k == 0 || k == total || len(n) < 2 {
+		return Wilson(k, total, level)
 	}
-	sums, sizes := clusters(before, after, o.Cluster)
-	total := 0.0
-	for _, s := range sums {
-		total += s
+	m, c := float64(total), float64(len(n))
+	p, sum := float64(k)/m, 0.0
+	for i := range n {
+		d := float64(passed[i]) - p*float64(n[i])
+		sum += d * d
 	}
-	rounds, level := cmp.Or(o.Rounds, 10_000), cmp.Or(o.Level, 0.95)
-	r := rand.New(rand.NewPCG(o.Seed, 0x5eed))
-	means := make([]float64, rounds)
-	for i := range means {
-		sum, n := 0.0, 0
-		for range sums {
-			c := r.IntN(len(sums))
-			sum += sums[c]
-			n += sizes[c]
-		}
-		means[i] = sum / float64(n)
-	}
-	slices.Sort(means)
-	tail := (1 - level) / 2
-	return total / float64(len(before)), Interval{at(means, tail), at(means, 1-tail)}, nil
-}
-
-// clusters adds up the differences of each cluster, in order of first sight.
-func clusters(before, after []float64, names []string) (sums []float64, sizes []int) {
-	index := map[string]int{}
-	for i := range before {
-		c := len(sums)
-		if names != nil {
-			if known, ok := index[names[i]]; ok {
-				c = known
-			} else {
-				index[names[i]] = c
-			}
-		}
-		if c == len(sums) {
-			sums, sizes = append(sums, 0), append(sizes, 0)
-		}
-		sums[c] += after[i] - before[i]
-		sizes[c]++
-	}
-	return sums, sizes
-}
-
-// at is the quantile q of sorted values, between the two nearest.
-func at(sorted []float64, q float64) float64 {
-	x := q * float64(len(sorted)-1)
-	lo := int(x)
-	hi := min(lo+1, len(sorted)-1)
-	return sorted[lo] + (x-float64(lo))*(sorted[hi]-sorted[lo])
-}
-
-// PairedMDE is the smallest true difference of two pass rates that n common
-// items would show, with the given power (0.8) at a two-sided alpha (0.05),
-// when the models disagree on a share discordant of the items.
-func PairedMDE(n int, discordant, alpha, power float64) float64 {
-	return (quantile(1-alpha/2) + quantile(power)) * math.Sqrt(discordant/float64(n))
-}
-
-// MDE is the same for two separate sets of n items each, at a pass rate p.
-func MDE(n int, p, alpha, power float64) float64 {
-	return (quantile(1-alpha/2) + quantile(power)) * math.Sqrt(2*p*(1-p)/float64(n))
+	effect := math.Max(1, c/(c-1)*sum/(m*p*(1-p)))
+	return wilson(p, m/effect, level)
 }
 
 // quantile is the inverse of the standard normal distribution.
 func quantile(p float64) float64 { return math.Sqrt2 * math.Erfinv(2*p-1) }
+
+// upper is the probability of a standard normal value above z.
+func upper(z float64) float64 { return math.Erfc(z/math.Sqrt2) / 2 }
