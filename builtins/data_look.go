@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"go.starlark.net/starlark"
 
@@ -14,6 +15,7 @@ import (
 	"starbook/runtime"
 	"starbook/runtime/cas"
 	"starbook/runtime/event"
+	"starbook/runtime/store"
 )
 
 type validateArgs struct {
@@ -149,21 +151,26 @@ func cell(v any) any {
 }
 
 type writeArgs struct {
-	Data Handle `arg:"data" kind:"dataset" doc:"rows"`
-	Path string `arg:"path" doc:"a .jsonl file in the notebook's folder"`
+	Data   Handle `arg:"data" kind:"dataset" doc:"rows"`
+	Path   string `arg:"path" doc:"a .jsonl file in the notebook's folder"`
+	Format string `arg:"format=rows" doc:"rows: as they are; or for other programs alpaca, sharegpt, messages, prompt_completion, with all other columns in meta"`
 }
 
 func (a *writeArgs) check() error {
 	if filepath.Ext(a.Path) != ".jsonl" || !filepath.IsLocal(a.Path) {
 		return fmt.Errorf("path: %s: want a .jsonl file in the notebook's folder", a.Path)
 	}
+	if !slices.Contains(dataset.Shapes, dataset.Shape(a.Format)) {
+		return fmt.Errorf("format: %q is none of %v", a.Format, dataset.Shapes)
+	}
 	return nil
 }
 
 func dataWrite() Func {
-	return plain("data.write", "Writes a dataset to a JSONL file, whole or not at all. An existing file is replaced.",
+	return plain("data.write", "Writes a dataset to a JSONL file, whole or not at all. An existing file is replaced.\n"+
+		"data.examples reads every format back as the rows it was written from; a row for which that would not hold is an error.",
 		func(_ context.Context, c *Call, a writeArgs) (starlark.Value, error) {
-			b, err := c.Run.Store.Blobs.ReadAll(a.Data.Digest)
+			b, err := a.bytes(c.Run.Store)
 			if err != nil {
 				return nil, err
 			}
@@ -177,6 +184,24 @@ func dataWrite() Func {
 			}
 			return starlark.None, nil
 		})
+}
+
+func (a *writeArgs) bytes(st *store.Store) ([]byte, error) {
+	if dataset.Shape(a.Format) == dataset.Rows {
+		return st.Blobs.ReadAll(a.Data.Digest)
+	}
+	rows, err := ReadRows(st, a.Data)
+	if err != nil {
+		return nil, err
+	}
+	for i, r := range rows {
+		if rows[i], err = dataset.As(r, dataset.Shape(a.Format)); err != nil {
+			return nil, fmt.Errorf("row %d: %w", i+1, err)
+		}
+	}
+	var out bytes.Buffer
+	err = dataset.Write(&out, rows)
+	return out.Bytes(), err
 }
 
 // replaceFile replaces a file in one go. One that has the bytes already is

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 )
 
 // CountBy counts the rows by the value of a field, the most frequent first, of
@@ -35,55 +34,6 @@ func CountBy(rows []Row, field string) (groups []Count, missing int) {
 		return cmp.Or(cmp.Compare(b.N, a.N), cmp.Compare(a.Key, b.Key))
 	})
 	return groups, missing
-}
-
-// Preview returns the first n rows as JSON, each text in them cut to width
-// characters.
-func Preview(rows []Row, n, width int) []string {
-	var out []string
-	for _, r := range rows[:min(max(n, 0), len(rows))] {
-		b, err := AppendJSON(nil, short(r, width))
-		if err != nil {
-			b = []byte(err.Error())
-		}
-		out = append(out, string(b))
-	}
-	return out
-}
-
-// short returns v with long text cut.
-func short(v any, width int) any {
-	switch v := v.(type) {
-	case string:
-		return cut(v, width)
-	case []any:
-		out := make([]any, len(v))
-		for i, x := range v {
-			out[i] = short(x, width)
-		}
-		return out
-	case map[string]any:
-		out := make(map[string]any, len(v))
-		for k, x := range v {
-			out[k] = short(x, width)
-		}
-		return out
-	}
-	return v
-}
-
-func cut(s string, width int) string {
-	if utf8.RuneCountInString(s) <= width {
-		return s
-	}
-	n := 0
-	for i := range s {
-		if n == max(width-1, 0) {
-			return s[:i] + "…"
-		}
-		n++
-	}
-	return s
 }
 
 // A Problem is what is wrong with a field of a row.
