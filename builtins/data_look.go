@@ -3,7 +3,6 @@ package builtins
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,44 +11,10 @@ import (
 	"go.starlark.net/starlark"
 
 	"starbook/builtins/dataset"
-	"starbook/runtime"
 	"starbook/runtime/cas"
 	"starbook/runtime/event"
 	"starbook/runtime/store"
 )
-
-type validateArgs struct {
-	Data   Handle   `arg:"data" kind:"dataset" doc:"rows"`
-	Fields []string `arg:"fields=[\"prompt\",\"completion\"]" doc:"each must be there, as text that is not blank"`
-	Drop   bool     `arg:"drop=false" doc:"leave bad rows out; otherwise one is an error"`
-}
-
-func dataValidate() Func {
-	return step("data.validate", 1, runtime.None, "Checks that every row has its fields, as clean text.\n"+
-		"Reasons: missing, not text, empty, bad text (U+FFFD or control characters: the file was read in a wrong encoding).",
-		func(_ context.Context, _ *Host, s *runtime.Step, a validateArgs) (runtime.Artifact, error) {
-			rows, err := ReadRows(s.Store(), a.Data)
-			if err != nil {
-				return runtime.Artifact{}, err
-			}
-			problems := dataset.Validate(rows, a.Fields...)
-			if len(problems) > 0 && !a.Drop {
-				more := ""
-				if n := len(problems) - 1; n > 0 {
-					more = fmt.Sprintf(", and %d more", n)
-				}
-				return runtime.Artifact{}, fmt.Errorf("%s%s: mend the data, or say drop = True", problems[0], more)
-			}
-			gone, dropped := make([]bool, len(rows)), map[string]int{}
-			for _, p := range problems {
-				if !gone[p.Row] {
-					dropped[p.Code]++
-				}
-				gone[p.Row] = true
-			}
-			return WriteRows(s, without(rows, gone), Facts{"dropped": dropped})
-		})
-}
 
 type readArgs struct {
 	Data  Handle `arg:"data" kind:"dataset" doc:"rows"`
@@ -114,31 +79,31 @@ type previewArgs struct {
 func (a *previewArgs) check() error { return atLeastOne(a.N) }
 
 func dataPreview() Func {
-	return plain("data.preview", "Shows the first rows as a table in the report.",
+	return plain("data.preview", "Shows the first rows as a table, here and in the report. It does so in every run: a look is not a step.",
 		func(_ context.Context, c *Call, a previewArgs) (starlark.Value, error) {
-			rows, err := ReadRows(c.Run.Store, a.Data)
-			if err != nil {
-				return nil, err
+			if a.Title == "" {
+				a.Title = a.Data.String()
 			}
-			rows = rows[:min(a.N, len(rows))]
-			t := event.TableData{Title: a.Title, Columns: columnsOf(rows), Rows: [][]any{}}
-			if t.Title == "" {
-				t.Title = a.Data.String()
-			}
-			for _, r := range rows {
-				cells := make([]any, len(t.Columns))
-				for i, k := range t.Columns {
-					cells[i] = cell(r[k])
-				}
-				t.Rows = append(t.Rows, cells)
-			}
-			b, err := json.Marshal(t)
-			if err != nil {
-				return nil, err
-			}
-			c.Run.Emit(c.Thread, event.Event{Kind: event.Table, Name: t.Title, Data: b})
-			return starlark.None, nil
+			return starlark.None, c.showRows(a.Data, a.N, a.Title)
 		})
+}
+
+// showRows puts the first n rows of a dataset into the report.
+func (c *Call) showRows(d Handle, n int, title string) error {
+	rows, err := ReadRows(c.Run.Store, d)
+	if err != nil {
+		return err
+	}
+	rows = rows[:min(n, len(rows))]
+	t := event.TableData{Title: title, Columns: columnsOf(rows), Rows: [][]any{}}
+	for _, r := range rows {
+		cells := make([]any, len(t.Columns))
+		for i, k := range t.Columns {
+			cells[i] = cell(r[k])
+		}
+		t.Rows = append(t.Rows, cells)
+	}
+	return c.show(event.Table, "", t)
 }
 
 // cell writes what has no place in a table as JSON.

@@ -251,17 +251,19 @@ func columnsOf(turns []any) (Row, bool) {
 	return out, asked
 }
 
-// lift makes columns of what is left in meta, where there are none.
+// lift makes columns of what is left in meta, where there are none. What must
+// stay there stays under its name, so that reading it again changes nothing.
 func (rec *reading) lift() {
 	for k, v := range rec.meta {
-		if _, has := rec.row[k]; has || alias(k) {
+		_, has := rec.row[k]
+		if _, isObject := v.(map[string]any); has || alias(k) || k == "meta" && isObject {
 			rec.spare[k] = v
 		} else {
 			rec.row[k] = v
 		}
 	}
 	for k, v := range rec.row {
-		if alias(k) && !slices.ContainsFunc(aliases, func(c column) bool { return k == c.name || k == Messages }) {
+		if alias(k) && k != Messages && !slices.Contains(Columns, k) {
 			rec.spare[k] = v
 			delete(rec.row, k)
 		}

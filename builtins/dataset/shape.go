@@ -88,8 +88,23 @@ func shape(r Row, s Shape) (Row, error) {
 			delete(rest, c)
 		}
 	}
-	if len(rest) > 0 {
-		out["meta"] = rest
+	spare, _ := rest["meta"].(map[string]any)
+	if spare != nil {
+		delete(rest, "meta")
+	}
+	meta := maps.Clone(spare)
+	for k, v := range rest {
+		if _, twice := spare[k]; twice {
+			out[k] = v // beside the other value of its name, which is spare
+			continue
+		}
+		if meta == nil {
+			meta = Row{}
+		}
+		meta[k] = v
+	}
+	if meta != nil {
+		out["meta"] = map[string]any(meta)
 	}
 	return out, nil
 }

@@ -152,6 +152,8 @@ func (c *Console) line(e Event) string {
 		return c.paint(red, "✗") + " bar not met: " + printable(e.Name)
 	case Compare:
 		return printable(e.Text)
+	case Table:
+		return tableText(e.Data)
 	}
 	return ""
 }
