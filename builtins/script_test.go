@@ -23,7 +23,7 @@ import (
 
 // bench is a directory with a store, in which scripts run.
 type bench struct {
-	t     *testing.T
+	t     testing.TB
 	dir   string
 	store *store.Store
 	host  *Host
@@ -39,7 +39,7 @@ func (b *bench) Emit(e event.Event) {
 	b.events = append(b.events, e)
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t testing.TB) *bench {
 	t.Helper()
 	dir := t.TempDir()
 	st, err := store.Open(filepath.Join(dir, ".starbook"))
