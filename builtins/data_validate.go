@@ -270,42 +270,43 @@ func findingsOf(st *store.Store, h Handle) ([]dataset.Finding, error) {
 }
 
 func sortRows(_ context.Context, _ *Host, s *runtime.Step, a sortedArgs) (runtime.Artifact, error) {
-	rows, err := ReadRows(s.Store(), a.Data)
-	if err != nil {
-		return runtime.Artifact{}, err
-	}
 	all, err := findingsOf(s.Store(), a.Findings)
 	if err != nil {
 		return runtime.Artifact{}, err
 	}
-	gone := dataset.Reasons(len(rows), all, (&checkArgs{Keep: a.Keep}).keep())
-	why := map[int]string{}
-	for _, f := range all {
-		switch {
-		case f.Action == dataset.Repair && gone[f.Row] == "":
-			rows[f.Row] = dataset.Mend(rows[f.Row])
-		case f.Code == gone[f.Row]:
-			why[f.Row] = f.Why
-		}
+	broken := dataset.ByRow(all)
+	w, err := newRowWriter(s)
+	if err != nil {
+		return runtime.Artifact{}, err
 	}
-	var out []Row
-	dropped := map[string]int{}
-	for i, r := range rows {
-		if gone[i] != "" {
-			dropped[string(gone[i])]++
+	defer w.blob.Abort()
+	keep, dropped := (&checkArgs{Keep: a.Keep}).keep(), map[string]int{}
+	n := -1
+	for r, err := range EachRow(s.Store(), a.Data) {
+		if err != nil {
+			return runtime.Artifact{}, err
 		}
-		if (gone[i] != "") != a.Quarantine {
+		n++
+		f, goes := dataset.Reason(broken[n], keep)
+		if goes {
+			dropped[string(f.Code)]++
+		}
+		switch {
+		case goes != a.Quarantine:
 			continue
+		case goes:
+			r["rule"], r["why"] = string(f.Code), f.Why
+		case slices.ContainsFunc(broken[n], func(f dataset.Finding) bool { return f.Action == dataset.Repair }):
+			r = dataset.Mend(r)
 		}
-		if a.Quarantine {
-			r["rule"], r["why"] = string(gone[i]), why[i]
+		if err := w.add(r); err != nil {
+			return runtime.Artifact{}, err
 		}
-		out = append(out, r)
 	}
 	if a.Quarantine {
-		return WriteRows(s, out, Facts{"counts": dropped})
+		return w.commit(Facts{"counts": dropped})
 	}
-	return WriteRows(s, out, Facts{"dropped": dropped})
+	return w.commit(Facts{"dropped": dropped})
 }
 
 // showFindings puts a table into the report: each rule that was broken, how

@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	goruntime "runtime"
 	"slices"
@@ -110,38 +109,46 @@ func bidirectional(_ context.Context, _ *Host, s *runtime.Step, a bidirectionalA
 	if err != nil {
 		return runtime.Artifact{}, err
 	}
+	w, err := newRowWriter(s)
+	if err != nil {
+		return runtime.Artifact{}, err
+	}
+	defer w.blob.Abort()
 	reverse := drawn(examples, a)
-	var out []Row
 	for i, e := range examples {
 		for _, direction := range []string{"forward", "reverse"} {
 			if direction == "reverse" && !reverse[i] {
 				continue
 			}
 			r, err := pairOf(e, direction, a)
+			if err == nil {
+				err = w.add(r)
+			}
 			if err != nil {
 				return runtime.Artifact{}, fmt.Errorf("example %s: %w", e.id, err)
 			}
-			out = append(out, r)
 		}
 	}
-	return WriteRows(s, out, Facts{
-		"counts":  map[string]int{"forward": len(examples), "reverse": len(out) - len(examples)},
+	return w.commit(Facts{
+		"counts":  map[string]int{"forward": len(examples), "reverse": w.rows - len(examples)},
 		"dropped": dropped,
 	})
 }
 
-// examples reads and checks the rows, and counts why some are dropped.
+// examples reads and checks the rows, and counts why some are dropped. What
+// holds the prompt is called so, for the rules.
 func (a *pairArgs) examples(s *runtime.Step, prompt, answer, kind string) ([]example, map[string]int, error) {
 	rows, err := ReadRows(s.Store(), a.Data)
 	if err != nil {
 		return nil, nil, err
 	}
-	like := make([]Row, len(rows)) // the rows with their texts where the rules look for them, and of that kind
+	like := make([]Row, len(rows))
 	for i, r := range rows {
-		like[i] = maps.Clone(r)
-		like[i]["kind"] = kind
-		for _, c := range []string{dataset.Prompt, dataset.Completion, dataset.Messages} {
-			delete(like[i], c)
+		like[i] = Row{"kind": kind}
+		for _, field := range []string{"id", "parent", dataset.Guess, "finish_reason", "refusal", "teacher"} {
+			if v, has := r[field]; has {
+				like[i][field] = v
+			}
 		}
 		for column, field := range map[string]string{dataset.Prompt: prompt, dataset.Completion: answer} {
 			if v, has := r[field]; has {
@@ -149,33 +156,22 @@ func (a *pairArgs) examples(s *runtime.Step, prompt, answer, kind string) ([]exa
 			}
 		}
 	}
-	check := dataset.Check{Need: []string{dataset.Prompt, dataset.Completion}, Workers: goruntime.GOMAXPROCS(0)}
-	found, err := check.Run(like)
+	found, err := dataset.Check{Need: []string{dataset.Prompt, dataset.Completion}, Workers: goruntime.GOMAXPROCS(0)}.Run(like)
 	if err != nil {
 		return nil, nil, err
 	}
-	var ignored []dataset.Code
-	if !a.Validate {
-		for _, r := range dataset.Rules {
-			if r.Code != dataset.Schema {
-				ignored = append(ignored, r.Code)
-			}
-		}
-	}
-	gone := dataset.Reasons(len(like), found, ignored)
-	if a.Validate {
-		for _, f := range found {
-			if f.Action == dataset.Repair {
-				rows[f.Row], like[f.Row] = dataset.Mend(rows[f.Row]), dataset.Mend(like[f.Row])
-			}
-		}
-	}
+	found = slices.DeleteFunc(found, func(f dataset.Finding) bool { return !a.Validate && f.Code != dataset.Schema })
 	var out []example
-	dropped := map[string]int{}
+	dropped, broken := map[string]int{}, dataset.ByRow(found)
 	for i, r := range like {
-		if gone[i] != "" {
-			dropped[string(gone[i])]++
+		if why, goes := dataset.Reason(broken[i], nil); goes {
+			dropped[string(why.Code)]++
 			continue
+		}
+		for _, f := range broken[i] {
+			if f.Action == dataset.Repair {
+				rows[i], r = dataset.Mend(rows[i]), dataset.Mend(r)
+			}
 		}
 		id := dataset.ID(rows[i])
 		out = append(out, example{id, cmp.Or(dataset.Parent(r), id), r[dataset.Prompt].(string), r[dataset.Completion].(string), rows[i]})

@@ -27,20 +27,20 @@ func (c Check) Run(rows []Row) ([]Finding, error) {
 	all := c.each(rows)
 	all = append(all, c.ids(rows)...)
 	all = append(all, cutWords(rows)...)
-	gone := Reasons(len(rows), all, c.Keep)
-	stays := func(i int) bool { return gone[i] == "" }
+	broken := ByRow(all)
+	stays := func(i int) bool { _, goes := Reason(broken[i], c.Keep); return !goes }
 	if c.More != nil {
 		more, err := c.More(rows, stays)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, more...)
-		gone = Reasons(len(rows), all, c.Keep)
+		broken = ByRow(all)
 	}
 	all = append(all, c.tested(rows, stays)...)
-	gone = Reasons(len(rows), all, c.Keep)
+	broken = ByRow(all)
 	all = append(all, c.twins(rows, stays)...)
-	gone = Reasons(len(rows), all, c.Keep)
+	broken = ByRow(all)
 	all = append(all, skew(rows, stays)...)
 	slices.SortStableFunc(all, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.Row, b.Row), cmp.Compare(rank(a.Code), rank(b.Code)))
@@ -181,15 +181,15 @@ const nearness = 0.8
 // twins finds rows that say the same as an earlier row that stays, or nearly.
 func (c Check) twins(rows []Row, stays func(int) bool) []Finding {
 	var all []Finding
-	var kept []int // rows by their number in near
-	first, near := map[string]int{}, NewNear(nearness)
+	var kept []int                                     // rows by their number in near
+	first, near := map[uint64]int{}, NewNear(nearness) // first by a hash of both texts
 	for i, r := range rows {
 		if !stays(i) {
 			continue
 		}
 		x := exchangeOf(r)
-		key := plainText(x.prompt) + "\x00" + plainText(x.completion)
-		if k, twice := first[key]; twice {
+		key := x.plain()
+		if k, met := first[key]; met && sameText(x, exchangeOf(rows[k])) {
 			all = append(all, Found(i, Duplicate, "of "+nameOf(rows, k)))
 			continue
 		}
@@ -211,6 +211,13 @@ func (c Check) twins(rows []Row, stays func(int) bool) []Finding {
 
 func nameOf(rows []Row, i int) string { return fmt.Sprintf("row %d, %s", i+1, ID(rows[i])) }
 
+// plain hashes what makes a row another one than others.
+func (x exchange) plain() uint64 { return hash(plainText(x.prompt) + "\x00" + plainText(x.completion)) }
+
+func sameText(x, y exchange) bool {
+	return plainText(x.prompt) == plainText(y.prompt) && plainText(x.completion) == plainText(y.completion)
+}
+
 // plainText folds what does not make a text another one.
 func plainText(s string) string { return strings.Join(strings.Fields(strings.ToLower(s)), " ") }
 
@@ -224,7 +231,7 @@ const (
 // skew finds prompts that have too many rows: one finding each, at its first row.
 func skew(rows []Row, stays func(int) bool) []Finding {
 	type group struct{ first, n int }
-	groups := map[string]*group{}
+	groups := map[uint64]*group{} // by a hash of the prompt
 	total := 0
 	var order []*group
 	for i, r := range rows {
@@ -232,7 +239,7 @@ func skew(rows []Row, stays func(int) bool) []Finding {
 			continue
 		}
 		total++
-		key := plainText(exchangeOf(r).prompt)
+		key := hash(plainText(exchangeOf(r).prompt))
 		g := groups[key]
 		if g == nil {
 			g = &group{first: i}

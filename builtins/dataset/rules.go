@@ -88,14 +88,22 @@ func Found(row int, c Code, why string) Finding {
 	return Finding{row, c, r.Action, why}
 }
 
-// Reasons says for each of n rows why it goes, "" if it stays. Codes in keep
-// are only reported.
-func Reasons(n int, findings []Finding, keep []Code) []Code {
-	out := make([]Code, n)
+// Reason returns for which of its findings a row goes, if it does. Those with
+// a code in keep are only reported.
+func Reason(findings []Finding, keep []Code) (why Finding, goes bool) {
 	for _, f := range findings {
-		if f.Action == Drop && !slices.Contains(keep, f.Code) && (out[f.Row] == "" || rank(f.Code) < rank(out[f.Row])) {
-			out[f.Row] = f.Code
+		if f.Action == Drop && !slices.Contains(keep, f.Code) && (!goes || rank(f.Code) < rank(why.Code)) {
+			why, goes = f, true
 		}
+	}
+	return why, goes
+}
+
+// ByRow groups findings.
+func ByRow(all []Finding) map[int][]Finding {
+	out := map[int][]Finding{}
+	for _, f := range all {
+		out[f.Row] = append(out[f.Row], f)
 	}
 	return out
 }
