@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime/debug"
 	"strings"
 	"testing"
 
@@ -59,6 +60,8 @@ func BenchmarkHundredThousand(b *testing.B) {
 	bench := newBench(b)
 	bench.write("rows.jsonl", file.String())
 	file.Reset()
+	rows, asked, answered = nil, nil, nil
+	debug.FreeOSMemory()
 	b.ResetTimer()
 	for i := range b.N {
 		_, err := bench.run(fmt.Sprintf(`

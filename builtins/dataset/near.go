@@ -19,7 +19,7 @@ const (
 // another one.
 type Near struct {
 	threshold float64
-	sets      [][]uint64
+	sets      [][]uint32
 	last      [bands]map[uint32]int32 // by key: the last text added that has it
 	before    [][bands]int32          // of each text: the one before it with the same key, or -1
 }
@@ -88,7 +88,7 @@ func (n *Near) find(words []string) []NearText {
 
 // bandKeys are the least values of the set under bands·bandRows hashes, bandRows
 // of them to a key. Two keys may meet in 32 bits: the texts are compared anyway.
-func bandKeys(set []uint64) (keys [bands]uint32) {
+func bandKeys(set []uint32) (keys [bands]uint32) {
 	var least [bands * bandRows]uint64
 	for i := range least {
 		least[i] = math.MaxUint64
@@ -96,7 +96,7 @@ func bandKeys(set []uint64) (keys [bands]uint32) {
 	for _, g := range set {
 		for i := range least {
 			// An odd multiplier of its own and a shift make each a hash of its own.
-			h := (g ^ multipliers[i]) * multipliers[i]
+			h := (uint64(g) ^ multipliers[i]) * multipliers[i]
 			h ^= h >> 32
 			least[i] = min(least[i], h)
 		}
