@@ -11,8 +11,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"go.starlark.net/starlark"
-
 	"starbook/builtins/dataset"
 	"starbook/runtime"
 )
@@ -114,31 +112,17 @@ func dataText() Func {
 }
 
 type examplesArgs struct {
-	Path    File           `arg:"path" doc:"a .jsonl, .csv, .tsv or .parquet file, plain or .gz, from the notebook's folder; its content counts, not where it lies"`
-	Columns starlark.Value `arg:"columns=None" doc:"dict that settles what is ambiguous: {\"completion\": \"response\"} takes the completion from response"`
+	Path    File              `arg:"path" doc:"a .jsonl, .csv, .tsv or .parquet file, plain or .gz, from the notebook's folder; its content counts, not where it lies"`
+	Columns map[string]string `arg:"columns={}" doc:"settles what is ambiguous: {\"completion\": \"response\"} takes the completion from response"`
 }
 
-func (a *examplesArgs) check() error { _, err := a.choices(); return err }
-
-// choices returns the key that is to become each column.
-func (a *examplesArgs) choices() (map[string]string, error) {
-	if a.Columns == nil {
-		return nil, nil
-	}
-	d, ok := a.Columns.(*starlark.Dict)
-	if !ok {
-		return nil, fmt.Errorf("columns: got %s, want a dict", a.Columns.Type())
-	}
-	out := map[string]string{}
-	for _, kv := range d.Items() {
-		column, ok := starlark.AsString(kv[0])
-		key, okKey := starlark.AsString(kv[1])
-		if !ok || !okKey || !slices.Contains(dataset.Columns, column) {
-			return nil, fmt.Errorf("columns: %s: want names, and on the left one of %s", kv, strings.Join(dataset.Columns, ", "))
+func (a *examplesArgs) check() error {
+	for column := range a.Columns {
+		if !slices.Contains(dataset.Columns, column) {
+			return fmt.Errorf("columns: %s: on the left stands one of %s", column, strings.Join(dataset.Columns, ", "))
 		}
-		out[column] = key
 	}
-	return out, nil
+	return nil
 }
 
 func dataExamples() Func {
@@ -148,14 +132,10 @@ func dataExamples() Func {
 		"stay in messages. Keys that are not known are kept, those of an object meta as columns. What could be read in two ways is an\n"+
 		"error that names file, line and the choice. .counts says how many rows had which form.",
 		func(ctx context.Context, _ *Host, s *runtime.Step, a examplesArgs) (runtime.Artifact, error) {
-			choose, err := a.choices()
-			if err != nil {
-				return runtime.Artifact{}, err
-			}
 			forms := map[string]int{}
 			return load(ctx, s, a.Path, Facts{"counts": forms}, func(r io.Reader) iter.Seq2[Row, error] {
 				return dataset.Read(r, a.Path.Path, func(r Row) (Row, error) {
-					row, form, err := dataset.Recognise(r, choose)
+					row, form, err := dataset.Recognise(r, a.Columns)
 					forms[form]++
 					return row, err
 				})
