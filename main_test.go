@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -19,5 +20,12 @@ func TestMain(m *testing.M) {
 // TestSessions runs the sessions of scripts/testdata: what a user types, and
 // what comes back.
 func TestSessions(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "scripts/testdata"})
+	scripts, err := filepath.Abs("scripts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{Dir: "scripts/testdata", Setup: func(e *testscript.Env) error {
+		e.Setenv("SCRIPTS", scripts)
+		return nil
+	}})
 }

@@ -16,10 +16,10 @@ func dataModule() Module {
 		Name: "data",
 		Doc:  "Datasets: rows of named fields. Reading, changing, choosing and checking them.",
 		Funcs: []Func{
-			dataJSONL(), dataCSV(), dataParquet(), dataText(), dataRows(),
+			dataExamples(), dataJSONL(), dataCSV(), dataParquet(), dataText(), dataRows(),
 			dataMap(), dataFilter(), dataCombine(), dataJoin(), dataExclude(), dataDedup(),
 			dataSplit(), dataSample(), dataHead(), dataSort(), dataTop(),
-			dataValidate(), dataRead(), dataCount(), dataPreview(), dataWrite(),
+			dataCheck(), dataValidate(), dataRedact(), dataRead(), dataCount(), dataPreview(), dataWrite(),
 		},
 	}
 }
@@ -31,7 +31,7 @@ func datasetKind() KindDoc {
 		Facts: []Fact{
 			{"rows", "number of rows"},
 			{"columns", "names of the fields that occur"},
-			{"counts", "rows by where they come from"},
+			{"counts", "rows by where they come from, or of which kind they are"},
 			{"clashes", "pairs of different rows with one id, in what data.combine made"},
 			{"dropped", "rows left out, by reason"},
 		},

@@ -1,13 +1,13 @@
 package builtins
 
 import (
-	"bytes"
 	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -16,7 +16,7 @@ import (
 )
 
 // load makes a dataset of what read finds in a file, plain or gzipped.
-func load(ctx context.Context, s *runtime.Step, f File, read func(io.Reader) iter.Seq2[Row, error]) (_ runtime.Artifact, err error) {
+func load(ctx context.Context, s *runtime.Step, f File, facts Facts, read func(io.Reader) iter.Seq2[Row, error]) (_ runtime.Artifact, err error) {
 	in, err := f.Open()
 	if err != nil {
 		return runtime.Artifact{}, err
@@ -35,7 +35,7 @@ func load(ctx context.Context, s *runtime.Step, f File, read func(io.Reader) ite
 	if err := in.Close(); err != nil {
 		return runtime.Artifact{}, err
 	}
-	return WriteRows(s, rows, nil)
+	return WriteRows(s, rows, facts)
 }
 
 type fileArgs struct {
@@ -45,7 +45,7 @@ type fileArgs struct {
 func dataJSONL() Func {
 	return step("data.jsonl", 1, runtime.CPU, "Reads a file of JSON objects, one a line; .gz too. No id may occur twice.",
 		func(ctx context.Context, _ *Host, s *runtime.Step, a fileArgs) (runtime.Artifact, error) {
-			return load(ctx, s, a.Path, func(r io.Reader) iter.Seq2[Row, error] { return dataset.JSONL(r, a.Path.Path) })
+			return load(ctx, s, a.Path, nil, func(r io.Reader) iter.Seq2[Row, error] { return dataset.JSONL(r, a.Path.Path) })
 		})
 }
 
@@ -65,20 +65,14 @@ func dataCSV() Func {
 	return step("data.csv", 1, runtime.CPU, "Reads a CSV file whose first line names the fields; .gz too. All values are text.",
 		func(ctx context.Context, _ *Host, s *runtime.Step, a csvArgs) (runtime.Artifact, error) {
 			comma, _ := utf8.DecodeRuneInString(a.Comma)
-			return load(ctx, s, a.Path, func(r io.Reader) iter.Seq2[Row, error] { return dataset.CSV(r, a.Path.Path, comma) })
+			return load(ctx, s, a.Path, nil, func(r io.Reader) iter.Seq2[Row, error] { return dataset.CSV(r, a.Path.Path, comma) })
 		})
 }
 
 func dataParquet() Func {
 	return step("data.parquet", 1, runtime.CPU, "Reads a Parquet file of text and numbers.",
 		func(ctx context.Context, _ *Host, s *runtime.Step, a fileArgs) (runtime.Artifact, error) {
-			return load(ctx, s, a.Path, func(r io.Reader) iter.Seq2[Row, error] {
-				b, err := io.ReadAll(r) // the format is read from its end
-				if err != nil {
-					return func(yield func(Row, error) bool) { yield(nil, err) }
-				}
-				return dataset.Parquet(bytes.NewReader(b), int64(len(b)), a.Path.Path)
-			})
+			return load(ctx, s, a.Path, nil, func(r io.Reader) iter.Seq2[Row, error] { return dataset.Parquet(r, a.Path.Path) })
 		})
 }
 
@@ -104,7 +98,7 @@ func dataText() Func {
 				return runtime.Artifact{}, err
 			}
 			defer answers.Close()
-			art, err := load(ctx, s, a.Prompts, func(r io.Reader) iter.Seq2[Row, error] {
+			art, err := load(ctx, s, a.Prompts, nil, func(r io.Reader) iter.Seq2[Row, error] {
 				return dataset.Aligned(
 					dataset.Lines{R: r, Name: a.Prompts.Path, Field: a.PromptField},
 					dataset.Lines{R: reader{ctx, answers}, Name: a.Completions.Path, Field: a.CompletionField},
@@ -114,5 +108,37 @@ func dataText() Func {
 				return runtime.Artifact{}, err
 			}
 			return art, answers.Close()
+		})
+}
+
+type examplesArgs struct {
+	Path    File              `arg:"path" doc:"a .jsonl, .csv, .tsv or .parquet file, plain or .gz, from the notebook's folder; its content counts, not where it lies"`
+	Columns map[string]string `arg:"columns={}" doc:"settles what is ambiguous: {\"completion\": \"response\"} takes the completion from response"`
+}
+
+func (a *examplesArgs) check() error {
+	for column := range a.Columns {
+		if !slices.Contains(dataset.Columns, column) {
+			return fmt.Errorf("columns: %s: on the left stands one of %s", column, strings.Join(dataset.Columns, ", "))
+		}
+	}
+	return nil
+}
+
+func dataExamples() Func {
+	return step("data.examples", 1, runtime.CPU, "Reads a file of examples in any common form into the columns system, prompt, completion, answer and guess.\n"+
+		"Forms: alpaca (instruction, input, output), ShareGPT (conversations), OpenAI's messages, prompt/completion, query/response,\n"+
+		"question/answer, input/output, and failures with reference_answer and previous_output or model_output. Longer conversations\n"+
+		"stay in messages. Keys that are not known are kept, those of an object meta as columns. What could be read in two ways is an\n"+
+		"error that names file, line and the choice. .counts says how many rows had which form.",
+		func(ctx context.Context, _ *Host, s *runtime.Step, a examplesArgs) (runtime.Artifact, error) {
+			forms := map[string]int{}
+			return load(ctx, s, a.Path, Facts{"counts": forms}, func(r io.Reader) iter.Seq2[Row, error] {
+				return dataset.Read(r, a.Path.Path, func(r Row) (Row, error) {
+					row, form, err := dataset.Recognise(r, a.Columns)
+					forms[form]++
+					return row, err
+				})
+			})
 		})
 }

@@ -3,51 +3,18 @@ package builtins
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"go.starlark.net/starlark"
 
 	"starbook/builtins/dataset"
-	"starbook/runtime"
 	"starbook/runtime/cas"
 	"starbook/runtime/event"
+	"starbook/runtime/store"
 )
-
-type validateArgs struct {
-	Data   Handle   `arg:"data" kind:"dataset" doc:"rows"`
-	Fields []string `arg:"fields=[\"prompt\",\"completion\"]" doc:"each must be there, as text that is not blank"`
-	Drop   bool     `arg:"drop=false" doc:"leave bad rows out; otherwise one is an error"`
-}
-
-func dataValidate() Func {
-	return step("data.validate", 1, runtime.None, "Checks that every row has its fields, as clean text.\n"+
-		"Reasons: missing, not text, empty, bad text (U+FFFD or control characters: the file was read in a wrong encoding).",
-		func(_ context.Context, _ *Host, s *runtime.Step, a validateArgs) (runtime.Artifact, error) {
-			rows, err := ReadRows(s.Store(), a.Data)
-			if err != nil {
-				return runtime.Artifact{}, err
-			}
-			problems := dataset.Validate(rows, a.Fields...)
-			if len(problems) > 0 && !a.Drop {
-				more := ""
-				if n := len(problems) - 1; n > 0 {
-					more = fmt.Sprintf(", and %d more", n)
-				}
-				return runtime.Artifact{}, fmt.Errorf("%s%s: mend the data, or say drop = True", problems[0], more)
-			}
-			gone, dropped := make([]bool, len(rows)), map[string]int{}
-			for _, p := range problems {
-				if !gone[p.Row] {
-					dropped[p.Code]++
-				}
-				gone[p.Row] = true
-			}
-			return WriteRows(s, without(rows, gone), Facts{"dropped": dropped})
-		})
-}
 
 type readArgs struct {
 	Data  Handle `arg:"data" kind:"dataset" doc:"rows"`
@@ -112,31 +79,31 @@ type previewArgs struct {
 func (a *previewArgs) check() error { return atLeastOne(a.N) }
 
 func dataPreview() Func {
-	return plain("data.preview", "Shows the first rows as a table in the report.",
+	return plain("data.preview", "Shows the first rows as a table, here and in the report. It does so in every run: a look is not a step.",
 		func(_ context.Context, c *Call, a previewArgs) (starlark.Value, error) {
-			rows, err := ReadRows(c.Run.Store, a.Data)
-			if err != nil {
-				return nil, err
+			if a.Title == "" {
+				a.Title = a.Data.String()
 			}
-			rows = rows[:min(a.N, len(rows))]
-			t := event.TableData{Title: a.Title, Columns: columnsOf(rows), Rows: [][]any{}}
-			if t.Title == "" {
-				t.Title = a.Data.String()
-			}
-			for _, r := range rows {
-				cells := make([]any, len(t.Columns))
-				for i, k := range t.Columns {
-					cells[i] = cell(r[k])
-				}
-				t.Rows = append(t.Rows, cells)
-			}
-			b, err := json.Marshal(t)
-			if err != nil {
-				return nil, err
-			}
-			c.Run.Emit(c.Thread, event.Event{Kind: event.Table, Name: t.Title, Data: b})
-			return starlark.None, nil
+			return starlark.None, c.showRows(a.Data, a.N, a.Title)
 		})
+}
+
+// showRows puts the first n rows of a dataset into the report.
+func (c *Call) showRows(d Handle, n int, title string) error {
+	rows, err := ReadRows(c.Run.Store, d)
+	if err != nil {
+		return err
+	}
+	rows = rows[:min(n, len(rows))]
+	t := event.TableData{Title: title, Columns: columnsOf(rows), Rows: [][]any{}}
+	for _, r := range rows {
+		cells := make([]any, len(t.Columns))
+		for i, k := range t.Columns {
+			cells[i] = cell(r[k])
+		}
+		t.Rows = append(t.Rows, cells)
+	}
+	return c.show(event.Table, "", t)
 }
 
 // cell writes what has no place in a table as JSON.
@@ -149,21 +116,26 @@ func cell(v any) any {
 }
 
 type writeArgs struct {
-	Data Handle `arg:"data" kind:"dataset" doc:"rows"`
-	Path string `arg:"path" doc:"a .jsonl file in the notebook's folder"`
+	Data   Handle `arg:"data" kind:"dataset" doc:"rows"`
+	Path   string `arg:"path" doc:"a .jsonl file in the notebook's folder"`
+	Format string `arg:"format=rows" doc:"rows: as they are; or for other programs alpaca, sharegpt, messages, prompt_completion, with all other columns in meta"`
 }
 
 func (a *writeArgs) check() error {
 	if filepath.Ext(a.Path) != ".jsonl" || !filepath.IsLocal(a.Path) {
 		return fmt.Errorf("path: %s: want a .jsonl file in the notebook's folder", a.Path)
 	}
+	if !slices.Contains(dataset.Shapes, dataset.Shape(a.Format)) {
+		return fmt.Errorf("format: %q is none of %v", a.Format, dataset.Shapes)
+	}
 	return nil
 }
 
 func dataWrite() Func {
-	return plain("data.write", "Writes a dataset to a JSONL file, whole or not at all. An existing file is replaced.",
+	return plain("data.write", "Writes a dataset to a JSONL file, whole or not at all. An existing file is replaced.\n"+
+		"data.examples reads every format back as the rows it was written from; a row for which that would not hold is an error.",
 		func(_ context.Context, c *Call, a writeArgs) (starlark.Value, error) {
-			b, err := c.Run.Store.Blobs.ReadAll(a.Data.Digest)
+			b, err := a.bytes(c.Run.Store)
 			if err != nil {
 				return nil, err
 			}
@@ -177,6 +149,24 @@ func dataWrite() Func {
 			}
 			return starlark.None, nil
 		})
+}
+
+func (a *writeArgs) bytes(st *store.Store) ([]byte, error) {
+	if dataset.Shape(a.Format) == dataset.Rows {
+		return st.Blobs.ReadAll(a.Data.Digest)
+	}
+	rows, err := ReadRows(st, a.Data)
+	if err != nil {
+		return nil, err
+	}
+	for i, r := range rows {
+		if rows[i], err = dataset.As(r, dataset.Shape(a.Format)); err != nil {
+			return nil, fmt.Errorf("row %d: %w", i+1, err)
+		}
+	}
+	var out bytes.Buffer
+	err = dataset.Write(&out, rows)
+	return out.Bytes(), err
 }
 
 // replaceFile replaces a file in one go. One that has the bytes already is

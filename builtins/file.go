@@ -43,7 +43,7 @@ func (f *File) resolve(ctx context.Context, st *store.Store) error {
 		return err
 	}
 	sum, n := sha256.New(), 0
-	err = filepath.WalkDir(f.Path, func(path string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(within(f.Path), func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
@@ -66,6 +66,9 @@ func (f *File) resolve(ctx context.Context, st *store.Store) error {
 	f.Digest = digest(sum.Sum(nil))
 	return err
 }
+
+// within returns a name of dir that WalkDir goes into, even if it is a link.
+func within(dir string) string { return dir + string(filepath.Separator) }
 
 // settled is the age from which a file's modification time tells whether it
 // has changed: two changes at once may carry the same time.

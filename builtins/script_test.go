@@ -23,7 +23,7 @@ import (
 
 // bench is a directory with a store, in which scripts run.
 type bench struct {
-	t     *testing.T
+	t     testing.TB
 	dir   string
 	store *store.Store
 	host  *Host
@@ -39,7 +39,7 @@ func (b *bench) Emit(e event.Event) {
 	b.events = append(b.events, e)
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t testing.TB) *bench {
 	t.Helper()
 	dir := t.TempDir()
 	st, err := store.Open(filepath.Join(dir, ".starbook"))
@@ -143,6 +143,9 @@ func TestScripts(t *testing.T) {
 			b.write("rows.tsv", "x\ty\n1\t2\n")
 			b.write("en.txt", "one\ntwo\n")
 			b.write("de.txt", "eins\nzwei\n")
+			b.write("failures.jsonl", `{"id":1,"category":"math","instruction":"2+2","reference_answer":"4","previous_output":"5"}`+"\n"+
+				`{"id":2,"category":"math","instruction":"3+3","reference_answer":"6","model_output":"7"}`+"\n")
+			b.write("ambiguous.jsonl", `{"prompt":"a"}`+"\n"+`{"prompt":"a","query":"b"}`+"\n")
 			b.write("bad.jsonl", "{}\n{\n")
 			b.zip("rows.jsonl")
 			line := 0

@@ -113,6 +113,9 @@ func TestDirectoryDigest(t *testing.T) {
 	if digestOf("m1") != digestOf("m2") {
 		t.Error("equal directories differ")
 	}
+	if err := os.Symlink("m1", filepath.Join(b.dir, "link")); err != nil || digestOf("link") != digestOf("m1") {
+		t.Error("a link to a directory is another one", err)
+	}
 	b.write("m2/sub/w2", "")
 	if digestOf("m1") == digestOf("m2") {
 		t.Error("a new file makes no difference")

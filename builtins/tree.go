@@ -43,7 +43,7 @@ func lay(st *store.Store, h Handle) (dir string, remove func(), err error) {
 // keep makes a tree artifact of the files of a directory that accept allows.
 func keep(s *runtime.Step, kind, dir string, accept func(name string) bool, facts Facts) (runtime.Artifact, error) {
 	var tree cas.Tree
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(within(dir), func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}

@@ -12,12 +12,15 @@ import (
 // CSV reads a table whose first line names the columns; comma is what stands
 // between them. All values are text. name is what errors call the file.
 func CSV(r io.Reader, name string, comma rune) iter.Seq2[Row, error] {
+	return table(r, &checker{name: name}, comma)
+}
+
+func table(r io.Reader, c *checker, comma rune) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
-		text := newTextReader(lines(r, name))
+		text := newTextReader(lines(r, c.name))
 		defer text.stop()
 		in := csv.NewReader(text)
 		in.Comma, in.ReuseRecord = comma, true
-		c := checker{name: name}
 		columns, err := header(in)
 		for err == nil {
 			var row Row
@@ -25,7 +28,7 @@ func CSV(r io.Reader, name string, comma rune) iter.Seq2[Row, error] {
 			if row, n, err = record(in, columns); err != nil {
 				break
 			}
-			if err = c.check(row, n); err == nil && !yield(row, nil) {
+			if row, err = c.check(row, n); err == nil && !yield(row, nil) {
 				return
 			}
 		}
@@ -33,7 +36,7 @@ func CSV(r io.Reader, name string, comma rune) iter.Seq2[Row, error] {
 			err = c.end()
 		}
 		if err != nil {
-			yield(nil, csvError(name, err))
+			yield(nil, csvError(c.name, err))
 		}
 	}
 }

@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"slices"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 )
@@ -9,26 +10,9 @@ import (
 // wordsOf splits text into its words: stretches of letters and digits, in lower
 // case. Two texts with equal words say the same.
 func wordsOf(text string) []string {
-	var out []string
-	var word []byte
-	flush := func() {
-		if len(word) > 0 {
-			out = append(out, string(word))
-			word = word[:0]
-		}
-	}
-	for _, r := range text {
-		switch {
-		case 'a' <= r && r <= 'z', '0' <= r && r <= '9':
-			word = append(word, byte(r))
-		case unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r):
-			word = utf8.AppendRune(word, unicode.ToLower(r))
-		default:
-			flush()
-		}
-	}
-	flush()
-	return out
+	return strings.FieldsFunc(strings.ToLower(text), func(r rune) bool {
+		return !('a' <= r && r <= 'z' || '0' <= r && r <= '9' || r >= utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r)))
+	})
 }
 
 // hash is FNV-1a's, the same on every machine: what is found near must not
@@ -63,15 +47,18 @@ func grams(words []string, n int) []uint64 {
 	return out
 }
 
-// set returns the grams sorted, each once.
-func set(grams []uint64) []uint64 {
-	s := slices.Clone(grams)
+// set returns the grams sorted, each once, in 32 bits: enough to compare two texts.
+func set(grams []uint64) []uint32 {
+	s := make([]uint32, len(grams))
+	for i, g := range grams {
+		s[i] = uint32(g ^ g>>32)
+	}
 	slices.Sort(s)
 	return slices.Compact(s)
 }
 
 // jaccard is the share of the grams of two sorted sets that both hold.
-func jaccard(a, b []uint64) float64 {
+func jaccard(a, b []uint32) float64 {
 	both := 0
 	for i, j := 0, 0; i < len(a) && j < len(b); {
 		switch {

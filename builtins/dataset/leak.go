@@ -85,7 +85,21 @@ func wholeOf(words []string) uint64 {
 // Row looks for items in a training row. related says that the row's ids are of
 // the same book as the items': one set was made from the other, or both from a
 // third. Without that, ids that are bare numbers are taken for places in a file.
-func (l *Leaks) Row(r Row, related bool) {
+func (l *Leaks) Row(r Row, related bool) { l.look(r, related, l.note) }
+
+// Of returns what says most of a training row; ok is false if it holds no item.
+func (l *Leaks) Of(r Row, related bool) (most Leak, ok bool) {
+	l.look(r, related, func(i int, how, id string) {
+		d := slices.Index(howRank, how) - slices.Index(howRank, most.How)
+		if !ok || d < 0 || d == 0 && i < most.Item {
+			most, ok = Leak{i, how, id}, true
+		}
+	})
+	return most, ok
+}
+
+// look hands every item that a row holds to note.
+func (l *Leaks) look(r Row, related bool, note func(item int, how, row string)) {
 	id := ID(r)
 	for _, ref := range []struct{ id, how string }{{id, "id"}, {Parent(r), "parent"}} {
 		if ref.id == "" || !related && isNumber(ref.id) {
@@ -96,7 +110,7 @@ func (l *Leaks) Row(r Row, related bool) {
 			if l.items[i].ID != ref.id {
 				how = "parent"
 			}
-			l.note(i, how, id)
+			note(i, how, id)
 		}
 	}
 	l.texts(r, func(text string) {
@@ -105,15 +119,13 @@ func (l *Leaks) Row(r Row, related bool) {
 			return
 		}
 		for _, i := range l.exact[wholeOf(w)] {
-			l.note(i, "exact", id)
+			note(i, "exact", id)
 		}
 		if len(w) >= leakGram {
-			for _, i := range l.covered(w) {
-				l.note(i, "13-gram", id)
-			}
+			l.cover(w, func(i int) { note(i, "13-gram", id) })
 		}
 		for _, n := range l.near.find(w) {
-			l.note(n.N, "near", id)
+			note(n.N, "near", id)
 		}
 	})
 }
@@ -146,11 +158,16 @@ func (l *Leaks) Twins() int {
 		if len(w) == 0 {
 			continue
 		}
-		other := func(k int) bool { return k != i }
-		near := slices.ContainsFunc(l.exact[wholeOf(w)], other) ||
-			slices.ContainsFunc(l.near.find(w), func(t NearText) bool { return other(t.N) })
-		if !near && len(w) >= leakGram {
-			near = slices.ContainsFunc(l.covered(w), other)
+		near := false
+		other := func(k int) { near = near || k != i }
+		for _, k := range l.exact[wholeOf(w)] {
+			other(k)
+		}
+		for _, t := range l.near.find(w) {
+			other(t.N)
+		}
+		if len(w) >= leakGram {
+			l.cover(w, other)
 		}
 		if near {
 			n++
@@ -159,8 +176,8 @@ func (l *Leaks) Twins() int {
 	return n
 }
 
-// covered returns the items of which enough stands in these words.
-func (l *Leaks) covered(w []string) (items []int) {
+// cover hands to note the items of which enough stands in these words.
+func (l *Leaks) cover(w []string, note func(item int)) {
 	at := map[int32][]int32{} // where the common grams begin
 	for _, g := range grams(w, leakGram) {
 		places := l.grams[g]
@@ -179,10 +196,9 @@ func (l *Leaks) covered(w []string) (items []int) {
 			end = s + leakGram
 		}
 		if float64(covered) > leakCover*float64(l.size[item]) {
-			items = append(items, int(item))
+			note(int(item))
 		}
 	}
-	return items
 }
 
 // note keeps the leak of an item that says most, of equals the one of the least id.

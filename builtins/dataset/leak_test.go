@@ -120,7 +120,7 @@ func TestBoilerplateIsNoLeak(t *testing.T) {
 func TestNearIsExactJaccard(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 3))
 	var texts []string
-	var sets [][]uint64
+	var sets [][]uint32
 	n := NewNear(0.7)
 	for range 300 {
 		text := question(r, 40)

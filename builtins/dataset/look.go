@@ -2,11 +2,7 @@ package dataset
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 )
 
 // CountBy counts the rows by the value of a field, the most frequent first, of
@@ -35,101 +31,4 @@ func CountBy(rows []Row, field string) (groups []Count, missing int) {
 		return cmp.Or(cmp.Compare(b.N, a.N), cmp.Compare(a.Key, b.Key))
 	})
 	return groups, missing
-}
-
-// Preview returns the first n rows as JSON, each text in them cut to width
-// characters.
-func Preview(rows []Row, n, width int) []string {
-	var out []string
-	for _, r := range rows[:min(max(n, 0), len(rows))] {
-		b, err := AppendJSON(nil, short(r, width))
-		if err != nil {
-			b = []byte(err.Error())
-		}
-		out = append(out, string(b))
-	}
-	return out
-}
-
-// short returns v with long text cut.
-func short(v any, width int) any {
-	switch v := v.(type) {
-	case string:
-		return cut(v, width)
-	case []any:
-		out := make([]any, len(v))
-		for i, x := range v {
-			out[i] = short(x, width)
-		}
-		return out
-	case map[string]any:
-		out := make(map[string]any, len(v))
-		for k, x := range v {
-			out[k] = short(x, width)
-		}
-		return out
-	}
-	return v
-}
-
-func cut(s string, width int) string {
-	if utf8.RuneCountInString(s) <= width {
-		return s
-	}
-	n := 0
-	for i := range s {
-		if n == max(width-1, 0) {
-			return s[:i] + "…"
-		}
-		n++
-	}
-	return s
-}
-
-// A Problem is what is wrong with a field of a row.
-type Problem struct {
-	Row   int // from 0
-	ID    string
-	Field string
-	Code  string // "missing", "not text", "empty" or "bad text"
-}
-
-// String returns the problem as a sentence's beginning: "row 3, q-17: answer: empty".
-func (p Problem) String() string {
-	return fmt.Sprintf("row %d, %s: %s: %s", p.Row+1, p.ID, p.Field, p.Code)
-}
-
-// Validate checks that every row has the fields, each as text that is not
-// blank and holds neither U+FFFD nor control characters other than line ends
-// and tabs: those come from reading a file in the wrong encoding.
-func Validate(rows []Row, fields ...string) []Problem {
-	var all []Problem
-	for i, r := range rows {
-		for _, f := range fields {
-			if code := check(r, f); code != "" {
-				all = append(all, Problem{i, ID(r), f, code})
-			}
-		}
-	}
-	return all
-}
-
-func check(r Row, field string) string {
-	v, has := r[field]
-	s, isText := v.(string)
-	switch {
-	case !has:
-		return "missing"
-	case !isText:
-		return "not text"
-	case strings.TrimSpace(s) == "":
-		return "empty"
-	case strings.ContainsFunc(s, isBad):
-		return "bad text"
-	}
-	return ""
-}
-
-func isBad(c rune) bool {
-	return c == '\uFFFD' || unicode.IsControl(c) && c != '\n' && c != '\t' && c != '\r'
 }

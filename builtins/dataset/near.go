@@ -19,8 +19,9 @@ const (
 // another one.
 type Near struct {
 	threshold float64
-	sets      [][]uint64
-	buckets   [bands]map[uint64][]int32
+	sets      [][]uint32
+	last      [bands]map[uint32]int32 // by key: the last text added that has it
+	before    [][bands]int32          // of each text: the one before it with the same key, or -1
 }
 
 // NearText is a text of a Near, and how much of the n-grams of both are common.
@@ -33,8 +34,8 @@ type NearText struct {
 // stretches have at least this Jaccard similarity.
 func NewNear(threshold float64) *Near {
 	n := &Near{threshold: threshold}
-	for i := range n.buckets {
-		n.buckets[i] = map[uint64][]int32{}
+	for b := range n.last {
+		n.last[b] = map[uint32]int32{}
 	}
 	return n
 }
@@ -46,11 +47,16 @@ func (n *Near) add(words []string) {
 	s := set(grams(words, nearGram))
 	i := int32(len(n.sets))
 	n.sets = append(n.sets, s)
+	n.before = append(n.before, [bands]int32{})
 	if len(s) == 0 {
 		return
 	}
 	for b, key := range bandKeys(s) {
-		n.buckets[b][key] = append(n.buckets[b][key], i)
+		n.before[i][b] = -1
+		if last, ok := n.last[b][key]; ok {
+			n.before[i][b] = last
+		}
+		n.last[b][key] = i
 	}
 }
 
@@ -64,7 +70,11 @@ func (n *Near) find(words []string) []NearText {
 	}
 	var candidates []int32
 	for b, key := range bandKeys(s) {
-		candidates = append(candidates, n.buckets[b][key]...)
+		if i, ok := n.last[b][key]; ok {
+			for ; i >= 0; i = n.before[i][b] {
+				candidates = append(candidates, i)
+			}
+		}
 	}
 	slices.Sort(candidates)
 	var out []NearText
@@ -77,8 +87,8 @@ func (n *Near) find(words []string) []NearText {
 }
 
 // bandKeys are the least values of the set under bands·bandRows hashes, bandRows
-// of them to a key.
-func bandKeys(set []uint64) (keys [bands]uint64) {
+// of them to a key. Two keys may meet in 32 bits: the texts are compared anyway.
+func bandKeys(set []uint32) (keys [bands]uint32) {
 	var least [bands * bandRows]uint64
 	for i := range least {
 		least[i] = math.MaxUint64
@@ -86,7 +96,7 @@ func bandKeys(set []uint64) (keys [bands]uint64) {
 	for _, g := range set {
 		for i := range least {
 			// An odd multiplier of its own and a shift make each a hash of its own.
-			h := (g ^ multipliers[i]) * multipliers[i]
+			h := (uint64(g) ^ multipliers[i]) * multipliers[i]
 			h ^= h >> 32
 			least[i] = min(least[i], h)
 		}
@@ -97,7 +107,7 @@ func bandKeys(set []uint64) (keys [bands]uint64) {
 			key = (key ^ l) * 0x9e3779b97f4a7c15
 			key ^= key >> 29
 		}
-		keys[b] = key
+		keys[b] = uint32(key>>32) ^ uint32(key)
 	}
 	return keys
 }

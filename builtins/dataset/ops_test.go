@@ -2,8 +2,6 @@ package dataset
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -158,68 +156,11 @@ func TestSample(t *testing.T) {
 	}
 }
 
-func TestFilterAndMap(t *testing.T) {
-	rows := make([]Row, 1000)
-	for i := range rows {
-		rows[i] = Row{"n": i}
-	}
-	ctx := context.Background()
-	for _, workers := range []int{0, 1, 7} {
-		kept, err := Filter(ctx, rows, workers, func(_ context.Context, r Row) (bool, error) { return r["n"].(int)%3 == 0, nil })
-		if err != nil || len(kept) != 334 || kept[333]["n"] != 999 {
-			t.Errorf("%d workers: %d rows, %v", workers, len(kept), err)
-		}
-		out, err := Map(ctx, rows, workers, func(_ context.Context, r Row) (Row, error) { return Row{"m": 2 * r["n"].(int)}, nil })
-		if err != nil || out[500]["m"] != 1000 || rows[500]["m"] != nil {
-			t.Errorf("%d workers: %v %v", workers, out[500], err)
-		}
-		// of many errors the earliest, however the workers race
-		_, err = Map(ctx, rows, workers, func(_ context.Context, r Row) (Row, error) {
-			if n := r["n"].(int); n >= 100 {
-				return nil, fmt.Errorf("bad %d", n)
-			}
-			return r, nil
-		})
-		if err == nil || err.Error() != "dataset: row 101: bad 100" {
-			t.Errorf("%d workers: %v", workers, err)
-		}
-	}
-	canceled, cancel := context.WithCancel(ctx)
-	calls := 0
-	_, err := Filter(canceled, rows, 1, func(context.Context, Row) (bool, error) {
-		calls++
-		cancel()
-		return true, nil
-	})
-	if !errors.Is(err, context.Canceled) || calls != 1 {
-		t.Errorf("%v after %d calls", err, calls)
-	}
-	if out, err := Map(ctx, nil, 4, nil); err != nil || len(out) != 0 {
-		t.Error(out, err)
-	}
-}
-
 func TestLooking(t *testing.T) {
 	rows := []Row{{"k": "b"}, {"k": "a"}, {"k": "b"}, {"k": true}, {"k": nil}, {"j": 1}, {"k": "a"}}
 	groups, missing := CountBy(rows, "k")
 	if want := []Count{{"a", 2}, {"b", 2}, {"null", 1}, {"true", 1}}; missing != 1 || !slices.Equal(groups, want) {
 		t.Errorf("%v, %d missing", groups, missing)
-	}
-	long := []Row{{"s": "äöüäöüäöü", "m": []any{Row{"c": "0123456789"}}}, {"s": "short"}}
-	if got := Preview(long, 1, 5); !slices.Equal(got, []string{`{"m":[{"c":"0123…"}],"s":"äöüä…"}`}) {
-		t.Errorf("%q", got)
-	}
-	if len(Preview(long, 9, 5)) != 2 || len(Preview(long, -1, 5)) != 0 {
-		t.Error("a wrong number of rows")
-	}
-	problems := Validate([]Row{{"id": "a", "q": "fine", "r": "two\nlines"}, {"id": "b", "q": " \n", "r": 3}, {"id": "c", "q": "x\ufffd"}}, "q", "r")
-	var got []string
-	for _, p := range problems {
-		got = append(got, p.String())
-	}
-	want := []string{"row 2, b: q: empty", "row 2, b: r: not text", "row 3, c: q: bad text", "row 3, c: r: missing"}
-	if !slices.Equal(got, want) {
-		t.Errorf("%q", got)
 	}
 }
 

@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,15 +13,25 @@ import (
 	"github.com/parquet-go/parquet-go"
 )
 
-// Parquet reads a file of size bytes. Numbers become what JSON writes for
-// them, lists and groups become lists and objects; bytes that are no text are
-// refused. Errors name the row, from 1, where other files have the line.
-func Parquet(r io.ReaderAt, size int64, name string) iter.Seq2[Row, error] {
+// Parquet reads a file. Numbers become what JSON writes for them, lists and
+// groups become lists and objects; bytes that are no text are refused. Errors
+// name the row, from 1, where other files have the line. The format is read
+// from its end, so the file is held in memory.
+func Parquet(r io.Reader, name string) iter.Seq2[Row, error] {
+	return parquetFile(r, &checker{name: name})
+}
+
+func parquetFile(r io.Reader, c *checker) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
-		c := checker{name: name}
+		b, err := io.ReadAll(r)
+		if err != nil {
+			yield(nil, &Error{c.name, 0, err})
+			return
+		}
 		stopped := false
-		err := parquetRows(r, size, func(row Row) error {
-			if err := c.check(row, c.rows+1); err != nil {
+		err = parquetRows(bytes.NewReader(b), int64(len(b)), func(row Row) error {
+			row, err := c.check(row, c.rows+1)
+			if err != nil {
 				return err
 			}
 			if !yield(row, nil) {
@@ -38,7 +49,7 @@ func Parquet(r io.ReaderAt, size int64, name string) iter.Seq2[Row, error] {
 		if err != nil {
 			var own *Error
 			if !errors.As(err, &own) {
-				err = &Error{name, c.rows, err}
+				err = &Error{c.name, c.rows, err}
 			}
 			yield(nil, err)
 		}

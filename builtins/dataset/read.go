@@ -3,7 +3,6 @@ package dataset
 import (
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -36,50 +35,26 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Open reads the rows of a file by its name: .jsonl or .ndjson, .csv, .tsv,
-// .parquet; all but the last may end in .gz. The first error ends the rows.
-func Open(path string) iter.Seq2[Row, error] {
-	return func(yield func(Row, error) bool) {
-		f, err := os.Open(path)
-		if err != nil {
-			yield(nil, &Error{path, 0, cause(err)})
-			return
-		}
-		defer f.Close()
-		read(f, path)(yield)
-	}
-}
-
-// read chooses the reader of an open file.
-func read(f *os.File, path string) iter.Seq2[Row, error] {
-	var r io.Reader = f
-	name := strings.ToLower(path)
-	if trimmed, ok := strings.CutSuffix(name, ".gz"); ok {
-		z, err := gzip.NewReader(f)
-		if err != nil {
-			return failed(path, err)
-		}
-		r, name = z, trimmed
-	}
-	switch filepath.Ext(name) {
+// Read reads the rows of a file of the kind that its name says: .jsonl or
+// .ndjson, .csv, .tsv or .parquet; that .gz follows does not matter, for r
+// gives it unpacked. change, if it is not nil, makes each row into another; its
+// errors name the line. The first error ends the rows.
+func Read(r io.Reader, name string, change func(Row) (Row, error)) iter.Seq2[Row, error] {
+	c := &checker{name: name, change: change}
+	kind := strings.TrimSuffix(strings.ToLower(name), ".gz")
+	switch filepath.Ext(kind) {
 	case ".jsonl", ".ndjson":
-		return JSONL(r, path)
+		return jsonl(r, c)
 	case ".csv":
-		return CSV(r, path, ',')
+		return table(r, c, ',')
 	case ".tsv":
-		return CSV(r, path, '\t')
+		return table(r, c, '\t')
 	case ".parquet":
-		info, err := f.Stat()
-		if err != nil {
-			return failed(path, cause(err))
-		}
-		return Parquet(f, info.Size(), path)
+		return parquetFile(r, c)
 	}
-	return failed(path, errors.New("not a known kind of file: use .jsonl, .csv, .tsv or .parquet"))
-}
-
-func failed(name string, err error) iter.Seq2[Row, error] {
-	return func(yield func(Row, error) bool) { yield(nil, &Error{name, 0, err}) }
+	return func(yield func(Row, error) bool) {
+		yield(nil, &Error{name, 0, errors.New("not a known kind of file: use .jsonl, .csv, .tsv or .parquet")})
+	}
 }
 
 // cause strips the path that our own message names.
@@ -105,11 +80,12 @@ func Collect(rows iter.Seq2[Row, error]) ([]Row, error) {
 
 // JSONL reads an object from each line that is not blank. name is what errors
 // call the file.
-func JSONL(r io.Reader, name string) iter.Seq2[Row, error] {
+func JSONL(r io.Reader, name string) iter.Seq2[Row, error] { return jsonl(r, &checker{name: name}) }
+
+func jsonl(r io.Reader, c *checker) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
-		c := checker{name: name}
 		var p parser
-		for line, err := range lines(r, name) {
+		for line, err := range lines(r, c.name) {
 			if err != nil {
 				yield(nil, err)
 				return
@@ -119,10 +95,10 @@ func JSONL(r io.Reader, name string) iter.Seq2[Row, error] {
 			}
 			row, err := p.row(line.text)
 			if err != nil {
-				yield(nil, &Error{name, line.n, torn(line, err)})
+				yield(nil, &Error{c.name, line.n, torn(line, err)})
 				return
 			}
-			if err := c.check(row, line.n); err != nil {
+			if row, err = c.check(row, line.n); err != nil {
 				yield(nil, err)
 				return
 			}
@@ -144,15 +120,26 @@ func torn(l line, err error) error {
 	return err
 }
 
-// A checker looks at what one row cannot tell.
+// A checker changes the rows of a file and looks at what one row cannot tell.
 type checker struct {
-	name string
-	seen map[string]int // id to line
-	rows int
+	name   string
+	change func(Row) (Row, error) // nil: none
+	seen   map[string]int         // id to line
+	rows   int
 }
 
-func (c *checker) check(r Row, n int) error {
+func (c *checker) check(r Row, n int) (Row, error) {
 	c.rows++
+	if c.change != nil {
+		var err error
+		if r, err = c.change(r); err != nil {
+			return nil, &Error{c.name, n, err}
+		}
+	}
+	return r, c.unique(r, n)
+}
+
+func (c *checker) unique(r Row, n int) error {
 	v, has := r["id"]
 	if !has || v == nil {
 		return nil

@@ -2,11 +2,8 @@ package dataset
 
 import (
 	"bytes"
-	"compress/gzip"
-	"fmt"
+	"errors"
 	"io"
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -172,7 +169,7 @@ func TestParquet(t *testing.T) {
 		all = append(all, example{ID: int64(i), Score: 0.1, Text: "ü", Good: true, Tags: []string{"a", "b"}, Messages: []turn{{"user", &hi}, {"assistant", nil}}})
 	}
 	file := writeParquet(t, all...)
-	rows, err := Collect(Parquet(bytes.NewReader(file), int64(len(file)), "x.parquet"))
+	rows, err := Collect(Parquet(bytes.NewReader(file), "x.parquet"))
 	if err != nil || len(rows) != 600 {
 		t.Fatal(len(rows), err)
 	}
@@ -192,7 +189,7 @@ func TestParquet(t *testing.T) {
 		"bad UTF-8": {writeParquet(t, example{Text: "a\xff"}), "x.parquet: text: bad UTF-8"},
 		"same id":   {writeParquet(t, example{}, example{}), `x.parquet:2: id "0"`},
 	} {
-		if _, err := Collect(Parquet(bytes.NewReader(c.file), int64(len(c.file)), "x.parquet")); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := Collect(Parquet(bytes.NewReader(c.file), "x.parquet")); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -204,7 +201,7 @@ func TestBrokenParquet(t *testing.T) {
 	for i := range file {
 		bad := bytes.Clone(file)
 		bad[i] ^= 0x55
-		for _, err := range Parquet(bytes.NewReader(bad), int64(len(bad)), "x") {
+		for _, err := range Parquet(bytes.NewReader(bad), "x") {
 			if err != nil && !strings.HasPrefix(err.Error(), "dataset: x") {
 				t.Fatalf("byte %d: %v", i, err)
 			}
@@ -212,31 +209,29 @@ func TestBrokenParquet(t *testing.T) {
 	}
 }
 
-func TestOpen(t *testing.T) {
-	dir := t.TempDir()
-	var z bytes.Buffer
-	w := gzip.NewWriter(&z)
-	fmt.Fprintln(w, `{"a":"1"}`)
-	w.Close()
+func TestRead(t *testing.T) {
 	for name, content := range map[string]string{
-		"a.jsonl": `{"a":"1"}`, "b.NDJSON": `{"a":"1"}`, "c.csv": "a\n1\n", "d.tsv": "a\n1\n", "e.jsonl.gz": z.String(),
+		"a.jsonl": `{"a":"1"}`, "b.NDJSON": `{"a":"1"}`, "c.csv": "a\n1\n", "d.tsv": "a\n1\n", "e.jsonl.gz": `{"a":"1"}`,
 	} {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if rows, err := Collect(Open(path)); err != nil || !reflect.DeepEqual(rows, []Row{{"a": "1"}}) {
+		if rows, err := Collect(Read(strings.NewReader(content), name, nil)); err != nil || !reflect.DeepEqual(rows, []Row{{"a": "1"}}) {
 			t.Errorf("%s: %v %v", name, rows, err)
 		}
 	}
-	for name, want := range map[string]string{"none.jsonl": "no such file", "a.txt": "not a known kind", "f.csv.gz": "EOF"} {
-		path := filepath.Join(dir, name)
-		if name != "none.jsonl" {
-			os.WriteFile(path, []byte("x"), 0o644)
+	if _, err := Collect(Read(strings.NewReader("x"), "a.txt", nil)); err == nil || !strings.HasPrefix(err.Error(), "dataset: a.txt: not a known kind") {
+		t.Error(err)
+	}
+	double := func(r Row) (Row, error) {
+		if r["a"] == "2" {
+			return nil, errors.New("no 2, please")
 		}
-		_, err := Collect(Open(path))
-		if err == nil || !strings.Contains(err.Error(), want) || strings.Count(err.Error(), path) != 1 {
+		return Row{"id": r["a"]}, nil
+	}
+	for name, content := range map[string]string{"a.jsonl": "{\"a\":\"1\"}\n\n{\"a\":\"2\"}", "a.csv": "a\n1\n2\n"} {
+		if _, err := Collect(Read(strings.NewReader(content), name, double)); err == nil || err.Error() != "dataset: "+name+":3: no 2, please" {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	if _, err := Collect(Read(strings.NewReader("a\n1\n1\n"), "a.csv", double)); err == nil || !strings.Contains(err.Error(), `a.csv:3: id "1"`) {
+		t.Errorf("an id that was changed into: %v", err)
 	}
 }

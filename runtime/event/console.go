@@ -155,6 +155,8 @@ func (c *Console) line(e Event) string {
 		return printable(e.Text)
 	case Example:
 		return c.example(e)
+	case Table:
+		return tableText(e.Data)
 	}
 	return ""
 }
