@@ -50,7 +50,7 @@ var Rules = []Rule{
 	{Encoding, Drop, "U+FFFD or control characters: text was read in a wrong encoding; what can be undone without loss is (mojibake, line ends, byte order marks)"},
 	{Empty, Drop, "a turn is blank"},
 	{Same, Drop, "the completion repeats the prompt or the student's answer"},
-	{Truncated, Drop, "the completion was cut off: finish_reason, an open code fence, JSON without its end, a word or sentence that breaks off"},
+	{Truncated, Drop, "the completion was cut off: finish_reason, an open code fence, JSON without its end, a sentence that breaks off, some words that do"},
 	{Refused, Drop, "the teacher refused"},
 	{LeakPrompt, Drop, "the completion talks of the scaffolding: the student's answer, the reference"},
 	{TooLong, Drop, "more tokens than the student may see"},
