@@ -2,6 +2,7 @@ package builtins
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -145,5 +146,24 @@ func TestWritingRefuses(t *testing.T) {
 		if _, err := b.run(sums + src); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", src, err, want)
 		}
+	}
+}
+
+// The student's tokenizer and context decide what is too long.
+func TestTooLong(t *testing.T) {
+	path, err := filepath.Abs("../scripts/models/regex-base")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBench(t)
+	if _, err := b.run(fmt.Sprintf(`
+base = model.open(%q)
+rows = data.rows([{"id": str(n), "prompt": "lines with a letter", "completion": "([A-Z])" * n} for n in [1, 10, 100]])
+good, bad = data.validate(rows, model = base)
+eq([(r["id"], r["rule"]) for r in data.read(bad)], [("100", "E-LONG")])
+short, long = data.validate(rows, model = base, max_tokens = 40)
+eq(long.counts, {"E-LONG": 2})
+`, path)); err != nil {
+		t.Fatal(err)
 	}
 }

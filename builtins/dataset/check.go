@@ -75,8 +75,14 @@ func (c Check) row(i int, r Row) []Finding {
 		code Code
 		why  func(exchange) string
 	}{
-		{Empty, exchange.empty}, {Same, exchange.same}, {Truncated, exchange.truncated}, {Refused, exchange.refused},
-		{LeakPrompt, exchange.scaffolding}, {Language, exchange.language}, {Personal, exchange.personal}, {Key, exchange.key},
+		{Empty, exchange.empty},
+		{Same, exchange.same},
+		{Truncated, exchange.truncated},
+		{Refused, exchange.refused},
+		{LeakPrompt, exchange.scaffolding},
+		{Language, exchange.language},
+		{Personal, exchange.personal},
+		{Key, exchange.key},
 	} {
 		if why := rule.why(x); why != "" {
 			out = append(out, Found(i, rule.code, why))
