@@ -262,6 +262,22 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// An instruction before every prompt makes no row the twin of another.
+func TestCommonInstruction(t *testing.T) {
+	rows := gsm8k(t)
+	for i, r := range rows {
+		x := maps.Clone(r)
+		x["prompt"] = strings.Repeat("Answer the question below, think step by step, and end with four signs and the number. ", 12) + r["prompt"].(string)
+		rows[i] = x
+	}
+	twin := maps.Clone(rows[7])
+	twin["id"], twin["completion"] = "twin", twin["completion"].(string)+" Done."
+	f := findings(t, append(rows, twin))
+	if len(f) != 1 || f[0].Code != NearTwin || !strings.HasSuffix(f[0].Why, " of row 8, g-7") {
+		t.Errorf("%v", f)
+	}
+}
+
 func TestMend(t *testing.T) {
 	for in, want := range map[string]string{
 		"donâ€™t â€œsayâ€\u009d cafÃ©": "don’t “say” café", "\uFEFFa\r\nb\nc": "a\nb\nc", "Привет, Ã¼ber": "Привет, über", "Spaß“ Ü–": "Spaß“ Ü–", "ðŸ˜€": "😀",

@@ -58,7 +58,7 @@ var Rules = []Rule{
 	{Tie, Drop, "the grader passes what the student had said: no failure"},
 	{Tested, Drop, "an item of an evaluation: by id, parent, words, 13 words in a row that cover half of it, or Jaccard 0.8"},
 	{Duplicate, Drop, "an earlier row says the same; case and white space do not count"},
-	{NearTwin, Drop, "an earlier row says nearly the same: Jaccard 0.8 of all five words in a row"},
+	{NearTwin, Drop, "an earlier row says nearly the same: Jaccard 0.8 of all five words in a row that are not common to 1 % of the rows"},
 	{Language, Warn, "the completion is in another language than the prompt"},
 	{Personal, Warn, "an e-mail address"},
 	{Key, Warn, "a key or password of a service"},
