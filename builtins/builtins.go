@@ -61,7 +61,7 @@ func (h *Host) Modules() []Module {
 
 // Kinds is THE list of artifacts.
 func (h *Host) Kinds() []KindDoc {
-	return []KindDoc{datasetKind(), modelKind(), tokenizerKind(), adapterKind(), scoresKind()}
+	return []KindDoc{datasetKind(), modelKind(), tokenizerKind(), adapterKind(), answersKind(), scoresKind()}
 }
 
 // Globals are the built-ins without a module.

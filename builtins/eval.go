@@ -2,11 +2,11 @@ package builtins
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-
-	"starbook/builtins/dataset"
 
 	"go.starlark.net/starlark"
 
@@ -17,25 +17,37 @@ import (
 
 func evalModule() Module {
 	return Module{
-		Name:  "eval",
-		Doc:   "Pass rates on held-out items, with intervals.",
-		Funcs: []Func{evalRun(), evalGrade()},
+		Name: "eval",
+		Doc:  "Pass rates on held-out items: with intervals, outcome classes, paired comparisons and a search for items that were trained on.",
+		Funcs: []Func{
+			evalRun(), evalGrade(), evalRegrade(), evalCompare(), evalForgetting(), evalExplain(), evalChoices(),
+		},
 	}
 }
 
 func scoresKind() KindDoc {
 	return KindDoc{
 		Name: "scores",
-		Doc:  "Graded answers. A rate prints with its 95 % Wilson interval.",
+		Doc:  "Graded answers. A rate prints with its 95 % Wilson interval. Items that were trained on do not count in it, unless allow_leak is given.",
 		Facts: []Fact{
-			{"n", "items"},
-			{"passed", "items that passed"},
+			{"n", "items that count: graded, and not trained on"},
+			{"passed", "of them, those that passed"},
 			{"pass_rate", "passed / n"},
 			{"low", "lower end of the 95 % interval"},
 			{"high", "upper end of the 95 % interval"},
-			{"outcomes", "items by outcome: pass, fail, truncated, empty, unparsable, refused, unscored"},
+			{"mde", "smallest true difference to another model that as many items, paired, show in 80 of 100 cases, if the two disagree on 10 % of them"},
+			{"items", "all items"},
+			{"outcomes", "answers by outcome: pass, fail, truncated, empty, unparsable, refused, unscored"},
+			{"leaked", "items that are, or nearly equal, training rows"},
+			{"leaks", "them by how they were found: id, parent, exact, 13-gram, near, few-shot"},
+			{"twins", "items that equal or nearly equal another item, where some leaked: many mean that the items are made from templates"},
+			{"all_rate", "pass rate over all graded items, leaked or not"},
+			{"clean_rate", "pass rate over those that were not trained on"},
+			{"pass_at", "with several answers to an item: the unbiased chance that one of k passes, by k"},
+			{"acc_norm", "of eval.choices: accuracy by log-likelihood per character"},
 			{"model", "who answered"},
 			{"grader", "who judged"},
+			{"template", "digest of system, examples and prompt as the model sees them"},
 		},
 		Methods: []Func{scoresFailures()},
 		Note:    rateNote,
@@ -43,163 +55,87 @@ func scoresKind() KindDoc {
 }
 
 type evalRunArgs struct {
-	Model   Handle         `arg:"model" kind:"model" doc:"who answers"`
-	Items   Handle         `arg:"items" kind:"dataset" doc:"rows with prompts and references"`
-	Grader  starlark.Value `arg:"grader" doc:"of module grade, or a function(prompt, answer, want)"`
-	Adapter Handle         `arg:"adapter=None" kind:"adapter" doc:"used without merging it"`
-	Want    string         `arg:"want=answer" doc:"column with the reference"`
-	Name    string         `arg:"name=" doc:"what reports call the model; empty: its own name"`
-	decodingArgs
+	answersArgs
+	Grader    starlark.Value `arg:"grader" doc:"of module grade, or a function(prompt, answer, want)"`
+	Name      string         `arg:"name=" doc:"what reports call the model; empty: its own name"`
+	Category  string         `arg:"category=group" doc:"column with the kind of item: reports show a rate for each"`
+	TrainedOn []Handle       `arg:"trained_on=[]" kind:"dataset" doc:"what else the model was trained on; the datasets of the trainings behind it are found by themselves"`
+	AllowLeak bool           `arg:"allow_leak=false" doc:"let items count that the model was trained on; the report says so"`
+}
+
+func (a *evalRunArgs) check() error {
+	if _, err := graderOf(a.Grader); err != nil {
+		return err
+	}
+	return a.answersArgs.check()
 }
 
 func evalRun() Func {
-	return step("eval.run", 1, runtime.GPU, "Lets a model answer every item and grades the answers.",
-		func(ctx context.Context, h *Host, s *runtime.Step, a evalRunArgs) (runtime.Artifact, error) {
-			g, err := graderOf(a.Grader)
+	return plain("eval.run", "Lets a model answer every item and grades the answers, in two steps: another grader asks nothing again.\n"+
+		"Every answer is kept as it comes; run again after a kill, it goes on. Items that the model was trained on are\n"+
+		"found (by id, parent, text, 13-grams and similarity, through all trainings behind the model) and do not count.",
+		func(ctx context.Context, c *Call, a evalRunArgs) (starlark.Value, error) {
+			v, err := do(ctx, c.Host, c.Run, c.Thread, "eval.answers", 1, a.needs(), a.answersArgs, answerAll)
 			if err != nil {
-				return runtime.Artifact{}, err
+				return nil, err
 			}
-			rows, err := ReadRows(s.Store(), a.Items)
-			if err != nil {
-				return runtime.Artifact{}, err
+			s := scoreArgs{
+				Answers: v.(Handle), Items: a.Items, Grader: a.Grader, Want: a.Want, Category: a.Category, Samples: a.Samples,
+				Prompt: a.Prompt, AllowLeak: a.AllowLeak, FewShot: a.FewShot, Name: cmp.Or(a.Name, a.who()),
 			}
-			m, err := h.open(s, a.Model)
-			if err != nil {
-				return runtime.Artifact{}, err
+			if s.trainings, err = trainingsOf(c.Run.Store, a.Items, a.lineage(), a.TrainedOn); err != nil {
+				return nil, err
 			}
-			defer m.Close()
-			adapter, err := m.adapter(s, a.Adapter)
-			if err != nil {
-				return runtime.Artifact{}, err
-			}
-			if adapter != nil {
-				defer adapter.Close()
-			}
-			answers, err := m.write(ctx, s, adapter, rows, a.decodingArgs)
-			if err != nil {
-				return runtime.Artifact{}, err
-			}
-			name := a.Name
-			if name == "" {
-				name = modelName(a.Model)
-			}
-			return score(ctx, s, g, rows, answers, a.Want, name)
+			return do(ctx, c.Host, c.Run, c.Thread, "eval.run", 2, runtime.CPU, s, scoreAnswers)
 		})
 }
 
 type evalGradeArgs struct {
-	Data   Handle         `arg:"data" kind:"dataset" doc:"rows with answers and references"`
-	Grader starlark.Value `arg:"grader" doc:"of module grade, or a function(prompt, answer, want)"`
-	Answer string         `arg:"answer=guess" doc:"column with the answer"`
-	Want   string         `arg:"want=answer" doc:"column with the reference"`
-	Name   string         `arg:"name=" doc:"what reports call it"`
+	Data     Handle         `arg:"data" kind:"dataset" doc:"rows with answers and references"`
+	Grader   starlark.Value `arg:"grader" doc:"of module grade, or a function(prompt, answer, want)"`
+	Answer   string         `arg:"answer=guess" doc:"column with the answer"`
+	Want     string         `arg:"want=answer" doc:"column with the reference"`
+	Category string         `arg:"category=group" doc:"column with the kind of item"`
+	Name     string         `arg:"name=" doc:"what reports call it"`
 }
 
 func evalGrade() Func {
-	return step("eval.grade", 1, runtime.CPU, "Grades answers that are there already.",
-		func(ctx context.Context, _ *Host, s *runtime.Step, a evalGradeArgs) (runtime.Artifact, error) {
-			g, err := graderOf(a.Grader)
-			if err != nil {
-				return runtime.Artifact{}, err
-			}
+	return step("eval.grade", 2, runtime.CPU, "Grades answers that are there already.",
+		func(ctx context.Context, h *Host, s *runtime.Step, a evalGradeArgs) (runtime.Artifact, error) {
 			rows, err := ReadRows(s.Store(), a.Data)
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
-			answers := make([]answer, len(rows))
+			samples, err := samplesFor(rows, 1, "", a.Want, a.Category)
+			if err != nil {
+				return runtime.Artifact{}, err
+			}
+			e := evaluation{step: s, samples: samples, rows: rows}
 			for i, r := range rows {
-				text, ok := dataset.Text(r, a.Answer)
+				text, ok := textOf(r, a.Answer)
 				if !ok {
 					return runtime.Artifact{}, fmt.Errorf("row %d has no text in column %q", i+1, a.Answer)
 				}
 				cut, _ := r["truncated"].(bool)
-				answers[i] = answer{text: text, truncated: cut}
+				e.answers = append(e.answers, answer{Index: i, Text: text, Truncated: cut})
 			}
-			return score(ctx, s, g, rows, answers, a.Want, a.Name)
+			if err := e.grade(ctx, h, a.Grader); err != nil {
+				return runtime.Artifact{}, err
+			}
+			return e.artifact(Facts{"model": a.Name}, false)
 		})
 }
 
-// score grades answers and makes a scores artifact: the samples, one a line.
-func score(ctx context.Context, s *runtime.Step, g grade.Grader, rows []Row, answers []answer, want, name string) (runtime.Artifact, error) {
-	items := make([]grade.Item, len(rows))
-	for i, r := range rows {
-		reference, ok := dataset.Text(r, want)
-		if !ok {
-			return runtime.Artifact{}, fmt.Errorf("row %d has no text in column %q, the reference", i+1, want)
-		}
-		prompt, _ := dataset.Text(r, "prompt")
-		items[i] = grade.Item{Prompt: prompt, Answer: answers[i].text, Want: reference, Row: json.RawMessage(encode(r)), Truncated: answers[i].truncated}
-	}
-	const share = 64 // items graded between two signs of life
-	scores := make([]grade.Score, 0, len(items))
-	for i := 0; i < len(items); i += share {
-		part, err := grade.All(ctx, g, items[i:min(i+share, len(items))])
-		if err != nil {
-			return runtime.Artifact{}, err
-		}
-		scores = append(scores, part...)
-		s.Progress(int64(len(scores)), int64(len(items)), "graded")
-	}
-	samples := make([]store.Sample, len(rows))
-	outcomes, passed := map[string]int{}, 0
-	for i, r := range rows {
-		group, _ := dataset.Text(r, "group")
-		parent := dataset.Parent(r)
-		if parent == "" {
-			parent = dataset.ID(r)
-		}
-		samples[i] = store.Sample{
-			Index: i, ID: dataset.ID(r), Parent: parent, Group: group, Prompt: items[i].Prompt, Want: items[i].Want, Answer: items[i].Answer,
-			Outcome: string(scores[i].Outcome), Score: scores[i].Value, Note: scores[i].Note, Tokens: answers[i].tokens, LogProb: answers[i].mean,
-		}
-		outcomes[samples[i].Outcome]++
-		if scores[i].Outcome == grade.Pass {
-			passed++
-		}
-	}
-	if err := s.Samples(samples); err != nil {
-		return runtime.Artifact{}, err
-	}
-	return scoresArtifact(s, samples, Facts{"outcomes": outcomes, "model": name, "grader": g.Name()}, passed)
-}
-
-func scoresArtifact(s *runtime.Step, samples []store.Sample, facts Facts, passed int) (runtime.Artifact, error) {
-	w, err := s.Create()
-	if err != nil {
-		return runtime.Artifact{}, err
-	}
-	defer w.Abort()
-	out := bufio.NewWriter(w)
-	enc := json.NewEncoder(out)
-	for _, sample := range samples {
-		if err := enc.Encode(sample); err != nil {
-			return runtime.Artifact{}, err
-		}
-	}
-	if err := out.Flush(); err != nil {
-		return runtime.Artifact{}, err
-	}
-	g, err := w.Commit()
-	n := len(samples)
-	interval := grade.Wilson(passed, n, 0.95)
-	facts["n"], facts["passed"], facts["low"], facts["high"] = n, passed, interval.Lo, interval.Hi
-	if n > 0 {
-		facts["pass_rate"] = float64(passed) / float64(n)
-		facts["score"] = facts["pass_rate"] // what @best goes by
-	}
-	return runtime.Artifact{Kind: "scores", Digest: g, Summary: summary(facts)}, err
-}
-
-// samplesOf reads a scores artifact.
-func samplesOf(st *store.Store, h Handle) ([]store.Sample, error) {
+// linesOf reads a scores artifact.
+func linesOf(st *store.Store, h Handle) ([]scoredLine, error) {
 	f, err := st.Blobs.Open(h.Digest)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	var out []store.Sample
+	var out []scoredLine
 	for dec := json.NewDecoder(bufio.NewReader(f)); dec.More(); {
-		var s store.Sample
+		var s scoredLine
 		if err := dec.Decode(&s); err != nil {
 			return nil, fmt.Errorf("%s: %w", h, err)
 		}
@@ -208,12 +144,23 @@ func samplesOf(st *store.Store, h Handle) ([]store.Sample, error) {
 	return out, nil
 }
 
+// samplesOf reads the samples of a scores artifact.
+func samplesOf(st *store.Store, h Handle) ([]store.Sample, error) {
+	lines, err := linesOf(st, h)
+	out := make([]store.Sample, len(lines))
+	for i, l := range lines {
+		out[i] = l.sample()
+	}
+	return out, err
+}
+
 type failuresArgs struct {
 	Scores Handle `arg:"scores" kind:"scores" doc:"of eval.run"`
 }
 
 func scoresFailures() Func {
-	return step("scores.failures", 1, runtime.None, "Returns the items that did not pass, as a dataset: id, prompt, answer (the reference) and guess.",
+	return step("scores.failures", 2, runtime.None, "Returns the items that did not pass, as a dataset: id, parent, prompt, answer (the reference), guess and outcome.\n"+
+		"Unscored ones are left out: nothing is known of them. Whoever trains on these items must not evaluate on them: eval.run finds it.",
 		func(_ context.Context, _ *Host, s *runtime.Step, a failuresArgs) (runtime.Artifact, error) {
 			samples, err := samplesOf(s.Store(), a.Scores)
 			if err != nil {
@@ -221,7 +168,7 @@ func scoresFailures() Func {
 			}
 			var rows []Row
 			for _, x := range samples {
-				if x.Outcome != string(grade.Pass) {
+				if x.Outcome != string(grade.Pass) && x.Outcome != string(grade.Unscored) {
 					rows = append(rows, Row{"id": x.ID, "parent": x.Parent, "prompt": x.Prompt, "answer": x.Want, "guess": x.Answer, "outcome": x.Outcome})
 				}
 			}
@@ -233,12 +180,25 @@ func scoresFailures() Func {
 func rateNote(facts map[string]any) string {
 	b, err := json.Marshal(facts)
 	var f struct {
-		N, Passed int
-		Low, High float64
-		Rate      float64 `json:"pass_rate"`
+		N, Passed, Items, Leaked int
+		Low, High                float64
+		Rate                     float64 `json:"pass_rate"`
+		AllowLeak                bool    `json:"allow_leak"`
 	}
 	if err != nil || json.Unmarshal(b, &f) != nil {
 		return ""
 	}
-	return fmt.Sprintf("%.1f %% pass, %d of %d, 95 %% interval %.1f to %.1f", 100*f.Rate, f.Passed, f.N, 100*f.Low, 100*f.High)
+	note := fmt.Sprintf("%.1f %% pass, %d of %d, 95 %% interval %.1f to %.1f", 100*f.Rate, f.Passed, f.N, 100*f.Low, 100*f.High)
+	switch {
+	case f.N == 0:
+		note = "no item counts"
+	case f.Leaked > 0 && f.AllowLeak:
+		return note + fmt.Sprintf("; %d ITEMS ARE IN OR NEAR TO THE TRAINING ROWS, which the script allows", f.Leaked)
+	}
+	if f.Leaked > 0 {
+		note += fmt.Sprintf("; %d of %d items ARE IN OR NEAR TO THE TRAINING ROWS and do not count", f.Leaked, f.Items)
+	}
+	return note
 }
+
+var errNoItems = errors.New("there are no items")

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.starlark.net/starlark"
 
@@ -32,6 +33,14 @@ func gradeModule() Module {
 			grader("grade.choice", "Compares the letter of a multiple choice.", func(noArgs) (grade.Grader, error) { return grade.Choice{}, nil }),
 			grader("grade.json", "Compares JSON values, whatever their spelling.", func(noArgs) (grade.Grader, error) { return grade.JSON{}, nil }),
 			gradeGo(),
+			grader("grade.code", "Runs the answer as a Python program against the tests of its item, as HumanEval has them.\n"+
+				"It is locked in: no network, no other processes, no files but Python's. Needs python3 and Linux.", func(a codeArgs) (grade.Grader, error) {
+				return grade.NewCode(grade.CodeOptions{
+					Python: a.Python, Test: a.Test, EntryPoint: a.EntryPoint,
+					Deadline: time.Duration(a.Seconds) * time.Second, Memory: int64(a.MemoryMB) << 20,
+				})
+			}),
+			gradeJudge(),
 		},
 	}
 }
@@ -53,6 +62,21 @@ type regexArgs struct {
 
 type numericArgs struct {
 	Tolerance float64 `arg:"tolerance=0.0" doc:"difference allowed, as a share of the reference"`
+}
+
+type codeArgs struct {
+	Test       string `arg:"test=test" doc:"column with the tests: Python that defines check(candidate)"`
+	EntryPoint string `arg:"entry_point=entry_point" doc:"column with the name of the function that is asked for"`
+	Python     string `arg:"python=python3" doc:"interpreter: a name in PATH, or a path"`
+	Seconds    int    `arg:"seconds=10" doc:"processor time of an answer at most"`
+	MemoryMB   int    `arg:"memory_mb=1024" doc:"memory of an answer at most, in MiB"`
+}
+
+func (a *codeArgs) check() error {
+	if a.Seconds < 1 || a.MemoryMB < 64 {
+		return errors.New("want a second and 64 MiB at least")
+	}
+	return nil
 }
 
 type gradeGoArgs struct {

@@ -2,6 +2,7 @@ package builtins
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -271,38 +272,51 @@ type decodingArgs struct {
 	BatchSize    int     `arg:"batch_size=64" doc:"prompts at a time; does not change answers" hash:"-"`
 }
 
-// answer is what a model wrote for a row.
-type answer struct {
-	text      string
-	tokens    int
-	truncated bool
-	mean, min float64 // log-probability of its tokens
-}
-
-// write lets a model answer all rows, reporting progress.
-func (l *loaded) write(ctx context.Context, s *runtime.Step, a *model.Adapter, rows []Row, d decodingArgs) ([]answer, error) {
-	prompts := make([][]int32, len(rows))
+// questions fills the prompts of all rows in.
+func (d decodingArgs) questions(rows []Row) ([]string, error) {
+	texts := make([]string, len(rows))
 	for i, r := range rows {
-		text, err := fill(d.Prompt, func(name string) (string, bool) { return dataset.Text(r, name) })
-		if err != nil {
+		var err error
+		if texts[i], err = fill(d.Prompt, func(name string) (string, bool) { return dataset.Text(r, name) }); err != nil {
 			return nil, fmt.Errorf("row %d: %w", i+1, err)
 		}
-		prompts[i] = l.Tokenizer.EncodeSpecial(text)
 	}
-	out := make([]answer, len(rows))
-	done := 0
+	return texts, nil
+}
+
+// write lets a model answer all questions, reporting progress. A killed step
+// goes on after the answers that it has.
+func (l *loaded) write(ctx context.Context, s *runtime.Step, a *model.Adapter, questions []string, d decodingArgs) (_ []answer, err error) {
+	j, done, err := openJournal(s)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, j.close()) }()
+	out := make([]answer, len(questions))
+	var prompts [][]int32
+	var keys []uint64 // of the draws: those of the place among all
+	for i, q := range questions {
+		if was, ok := done[i]; ok {
+			out[i] = was
+			continue
+		}
+		prompts, keys = append(prompts, l.Tokenizer.EncodeSpecial(q)), append(keys, uint64(i))
+	}
+	n := len(questions) - len(prompts)
 	for c, err := range l.Generate(ctx, a, prompts, model.Decoding{
-		MaxNew: d.MaxNewTokens, Batch: d.BatchSize, Temperature: d.Temperature, TopP: d.TopP, Seed: uint64(d.Seed),
+		MaxNew: d.MaxNewTokens, Batch: d.BatchSize, Temperature: d.Temperature, TopP: d.TopP, Seed: uint64(d.Seed), Keys: keys,
 	}) {
 		if err != nil {
 			return nil, err
 		}
-		out[c.Prompt] = answer{
-			text: l.Tokenizer.DecodePlain(c.Body()), tokens: len(c.Tokens), truncated: !c.Stopped,
-			mean: c.MeanLogProb(), min: c.MinLogProb(),
+		mean, least := c.MeanLogProb(), c.MinLogProb()
+		i := int(keys[c.Prompt])
+		out[i] = answer{Index: i, Text: l.Tokenizer.DecodePlain(c.Body()), Tokens: len(c.Tokens), Truncated: !c.Stopped, Mean: &mean, Min: &least}
+		if err := j.add(out[i]); err != nil {
+			return nil, err
 		}
-		done++
-		s.Progress(int64(done), int64(len(rows)), "answers")
+		n++
+		s.Progress(int64(n), int64(len(questions)), "answers")
 	}
 	return out, nil
 }
@@ -335,16 +349,20 @@ func modelGenerate() Func {
 			if adapter != nil {
 				defer adapter.Close()
 			}
-			answers, err := m.write(ctx, s, adapter, rows, a.decodingArgs)
+			questions, err := a.questions(rows)
+			if err != nil {
+				return runtime.Artifact{}, err
+			}
+			answers, err := m.write(ctx, s, adapter, questions, a.decodingArgs)
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
 			truncated := 0
 			for i, ans := range answers {
-				rows[i][a.Field] = ans.text
-				rows[i]["confidence"], rows[i]["min_confidence"] = ans.mean, ans.min
-				rows[i]["truncated"] = ans.truncated
-				if ans.truncated {
+				rows[i][a.Field] = ans.Text
+				rows[i]["confidence"], rows[i]["min_confidence"] = *ans.Mean, *ans.Min
+				rows[i]["truncated"] = ans.Truncated
+				if ans.Truncated {
 					truncated++
 				}
 			}

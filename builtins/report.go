@@ -7,11 +7,8 @@ import (
 	"fmt"
 
 	"go.starlark.net/starlark"
-	"go.starlark.net/starlarkstruct"
 
-	"starbook/builtins/grade"
 	"starbook/runtime/event"
-	"starbook/runtime/store"
 )
 
 func reportModule() Module {
@@ -141,84 +138,18 @@ type compareArgs struct {
 }
 
 func reportCompare() Func {
-	return plain("report.compare", "Compares two evaluations item by item: exact McNemar, and the difference with its 95 % paired bootstrap interval.\n"+
-		"Returns a struct with fixed, broken, p, diff, low and high.",
+	return plain("report.compare", "Compares two evaluations as eval.compare does, and puts the comparison into the report.",
 		func(_ context.Context, c *Call, a compareArgs) (starlark.Value, error) {
-			data, err := compareScores(c.Run.Store, a)
+			data, pairs, err := compareScores(c.Run.Store, a.Before, a.After)
 			if err != nil {
 				return nil, err
 			}
-			text := fmt.Sprintf("%s → %s: %+.1f points (95 %% interval %+.1f to %+.1f), %d fixed, %d broken of %d, exact McNemar p = %.2g",
-				data.A.Label, data.B.Label, 100*data.Diff, 100*data.DiffLow, 100*data.DiffHigh, data.Fixed, data.Broken, data.Items, data.P)
-			if err := c.show(event.Compare, text, data); err != nil {
+			data.Title = a.Title
+			if err := c.show(event.Compare, compareText(data), data); err != nil {
 				return nil, err
 			}
-			return starlarkstruct.FromStringDict(starlark.String("comparison"), starlark.StringDict{
-				"fixed": starlark.MakeInt(data.Fixed), "broken": starlark.MakeInt(data.Broken), "p": starlark.Float(data.P),
-				"diff": starlark.Float(data.Diff), "low": starlark.Float(data.DiffLow), "high": starlark.Float(data.DiffHigh),
-			}), nil
+			return comparisonValue(data, pairs)
 		})
-}
-
-func compareScores(st *store.Store, a compareArgs) (event.CompareData, error) {
-	before, err := samplesOf(st, a.Before)
-	if err != nil {
-		return event.CompareData{}, err
-	}
-	after, err := samplesOf(st, a.After)
-	if err != nil {
-		return event.CompareData{}, err
-	}
-	data := event.CompareData{Title: a.Title, A: side(a.Before), B: side(a.After)}
-	second := make(map[string]store.Sample, len(after))
-	for _, s := range after {
-		second[s.ID] = s
-	}
-	var x, y []float64
-	var parents []string
-	for _, s := range before {
-		t, ok := second[s.ID]
-		if !ok || t.Prompt != s.Prompt || t.Want != s.Want {
-			continue
-		}
-		p, q := passed(s), passed(t)
-		x, y, parents = append(x, p), append(y, q), append(parents, s.Parent)
-		switch {
-		case q > p:
-			data.Fixed++
-		case q < p:
-			data.Broken++
-		}
-	}
-	data.Items = len(x)
-	if data.Items == 0 {
-		return data, errors.New("the two evaluations have no item in common")
-	}
-	if n := max(len(before), len(after)); data.Items < n {
-		data.Warnings = append(data.Warnings, fmt.Sprintf("only %d of %d items are in both", data.Items, n))
-	}
-	data.P = grade.McNemar(data.Broken, data.Fixed)
-	diff, interval, err := grade.PairedDifference(x, y, grade.Bootstrap{Rounds: 2000, Level: 0.95, Seed: 1, Cluster: parents})
-	data.Diff, data.DiffLow, data.DiffHigh = diff, interval.Lo, interval.Hi
-	return data, err
-}
-
-func passed(s store.Sample) float64 {
-	if s.Outcome == string(grade.Pass) {
-		return 1
-	}
-	return 0
-}
-
-// side is one evaluation as its summary tells it.
-func side(h Handle) event.Side {
-	var f struct {
-		N, Passed int
-		Low, High float64
-		Model     string
-	}
-	_ = json.Unmarshal(h.Summary, &f) // a summary of ours
-	return event.Side{Step: h.Step.String(), Label: f.Model, N: f.N, Passed: f.Passed, Low: f.Low, High: f.High}
 }
 
 // show sends an event with data.

@@ -75,25 +75,32 @@ func step[A any](name string, version int, needs runtime.Resource, doc string,
 		if err != nil {
 			return nil, err
 		}
-		v := reflect.ValueOf(&a).Elem()
-		if err := h.resolve(ctx, run.Store, spec, v); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		c := canon{syntax: run.Syntax}
-		canonical, err := c.args(spec, v)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		s := runtime.Spec{Name: name, Version: version, Args: canonical, Inputs: c.inputs, Needs: needs}
-		s.Cell, s.Line = run.Place(t)
-		art, err := run.Do(ctx, s, func(ctx context.Context, s *runtime.Step) (runtime.Artifact, error) {
-			return work(ctx, h, s, a)
-		})
-		if err != nil {
-			return nil, err
-		}
-		return h.Handle(art), nil
+		return do(ctx, h, run, t, name, version, needs, a, work)
 	}}
+}
+
+// do returns what a step makes of its arguments, found or worked.
+func do[A any](ctx context.Context, h *Host, run *runtime.Run, t *starlark.Thread, name string, version int, needs runtime.Resource, a A,
+	work func(context.Context, *Host, *runtime.Step, A) (runtime.Artifact, error),
+) (starlark.Value, error) {
+	spec, v := argsOf(reflect.TypeFor[A]()), reflect.ValueOf(&a).Elem()
+	if err := h.resolve(ctx, run.Store, spec, v); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	c := canon{syntax: run.Syntax}
+	canonical, err := c.args(spec, v)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	s := runtime.Spec{Name: name, Version: version, Args: canonical, Inputs: c.inputs, Needs: needs}
+	s.Cell, s.Line = run.Place(t)
+	art, err := run.Do(ctx, s, func(ctx context.Context, s *runtime.Step) (runtime.Artifact, error) {
+		return work(ctx, h, s, a)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return h.Handle(art), nil
 }
 
 // unpack reads a call into an args struct and checks it.

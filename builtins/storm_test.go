@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"starbook/builtins/grade"
 	"starbook/builtins/teacher/stub"
 	"starbook/runtime"
 	"starbook/runtime/event"
@@ -29,6 +30,7 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	grade.ChildMain()
 	var err error
 	switch {
 	case os.Getenv(stubEnv) != "":

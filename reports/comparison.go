@@ -2,7 +2,7 @@ package reports
 
 import (
 	"fmt"
-	"slices"
+	"math"
 	"strings"
 
 	"starbook/runtime/cas"
@@ -15,13 +15,15 @@ type comparison struct {
 	event.CompareData
 	Verdict verdict
 	Rates   *figure
+	Change  *figure
 	Groups  *figure
-	Flips   []shelf
+	Table   *table // by category
+	Flips   shelf
 }
 
 // comparisonOf joins the samples of both sides.
 func comparisonOf(st *store.Store, d event.CompareData) (*comparison, error) {
-	c := &comparison{CompareData: d, Verdict: compared(d), Rates: rateBars(d)}
+	c := &comparison{CompareData: d, Verdict: compared(d), Rates: rateBars(d), Change: changeForest(d), Table: categoryTable(d)}
 	before, err := sideSamples(st, d.A)
 	if err != nil {
 		return nil, err
@@ -30,8 +32,8 @@ func comparisonOf(st *store.Store, d event.CompareData) (*comparison, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.Groups = pairedGroups(before, after, d)
-	c.Flips = flips(before, after)
+	c.Groups = pairedGroups(d)
+	c.Flips = flipsShelf(clip(d.A.Step, 9)+"-"+clip(d.B.Step, 9)+clip(d.Title, 1), before, after)
 	return c, nil
 }
 
@@ -68,67 +70,41 @@ func rateBars(d event.CompareData) *figure {
 	return b.figure()
 }
 
-// pairedGroups draws both pass rates of each group.
-func pairedGroups(before, after []store.Sample, d event.CompareData) *figure {
-	names, a := groupsOf(before)
-	_, z := groupsOf(after)
-	names = slices.DeleteFunc(names, func(n string) bool { _, ok := z[n]; return !ok })
-	if len(names) < 2 {
+// pairedGroups draws both pass rates of each category, of the items that count.
+func pairedGroups(d event.CompareData) *figure {
+	if len(d.Groups) == 0 {
 		return nil
 	}
 	b := bars{Title: "Pass rate by group", Rates: true, Max: 1, Names: []string{d.A.Label, d.B.Label}, Inks: sideInks}
-	for _, name := range firstGroups(&b, names, a) {
-		b.Rows = append(b.Rows, barRow{groupLabel(name), []barValue{
-			rateValue(a[name].passed, a[name].n), rateValue(z[name].passed, z[name].n),
-		}})
+	by, names := map[string]group{}, []string(nil)
+	for _, g := range d.Groups {
+		names, by[g.Name] = append(names, g.Name), group{n: g.Items, passed: g.A, after: g.B}
+	}
+	for _, name := range firstGroups(&b, names, by) {
+		g := by[name]
+		b.Rows = append(b.Rows, barRow{groupLabel(name), []barValue{rateValue(g.passed, g.n), rateValue(g.after, g.n)}})
 	}
 	return b.figure()
 }
 
-// flips lists the items that only one side passed.
-func flips(before, after []store.Sample) []shelf {
-	byItem := map[string]store.Sample{}
-	for _, s := range before {
-		byItem[item(s)] = s
+// categoryTable is what a comparison says about each category.
+func categoryTable(d event.CompareData) *table {
+	if len(d.Groups) == 0 {
+		return nil
 	}
-	var fixed, broken []sampleRow
-	for _, s := range after {
-		was, ok := byItem[item(s)]
-		if !ok || (was.Outcome == "pass") == (s.Outcome == "pass") {
-			continue
-		}
-		row := sampleRow{
-			ID: sampleID(s), Group: s.Group, Outcome: was.Outcome + " → " + s.Outcome,
-			Prompt: cut(s.Prompt), Want: cut(s.Want), Before: cut(was.Answer), After: cut(s.Answer),
-			Note: cut(strings.Trim(was.Note+" → "+s.Note, " →")),
-		}
-		if s.Outcome == "pass" {
-			fixed = append(fixed, row)
-			continue
-		}
-		broken = append(broken, row)
+	t := &table{
+		Title:   "By category",
+		Columns: []string{"category", "n", "before", "after", "change", "fixed", "broken", "p", "p, adjusted"},
+		Num:     []bool{false, true, true, true, true, true, true, true, true},
+		Note: fmt.Sprintf("Exact McNemar within each of %d categories. The adjusted p (Holm) holds for all of them together: of %d tests at 5%s%%, one finds a difference by chance in up to %s of cases.",
+			len(d.Groups), len(d.Groups), nb, percent(1-math.Pow(0.95, float64(len(d.Groups))))),
 	}
-	var out []shelf
-	for _, x := range []struct {
-		title string
-		rows  []sampleRow
-	}{{"Broken: passed before, not after", broken}, {"Fixed: passes now, did not before", fixed}} {
-		if len(x.rows) == 0 {
-			continue
-		}
-		s := shelf{Title: x.title + ": " + count(int64(len(x.rows))), Rows: x.rows}
-		if s.Left = max(0, len(x.rows)-shownSamples); s.Left > 0 {
-			s.Rows = x.rows[:shownSamples]
-		}
-		out = append(out, s)
+	for _, g := range d.Groups {
+		n := float64(g.Items)
+		t.Rows = append(t.Rows, []string{
+			groupLabel(g.Name), count(int64(g.Items)), percent(float64(g.A) / n), percent(float64(g.B) / n), signed(float64(g.B-g.A) / n),
+			count(int64(g.Fixed)), count(int64(g.Broken)), strings.TrimPrefix(pvalue(g.P), "= "), strings.TrimPrefix(pvalue(g.PHolm), "= "),
+		})
 	}
-	return out
-}
-
-// item is what makes two samples the same question.
-func item(s store.Sample) string {
-	if s.ID != "" {
-		return s.ID
-	}
-	return fmt.Sprintf("\x00%d", s.Index)
+	return t
 }

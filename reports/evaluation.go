@@ -4,31 +4,22 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 
 	"starbook/runtime/store"
 )
 
 // evaluation is what a page shows of a graded set of answers.
 type evaluation struct {
+	Banner   string
 	Sentence string
+	Support  string
 	Outcomes *figure
 	Groups   *figure
-	Browser  []shelf
-}
-
-// shelf is a stretch of samples of one sort.
-type shelf struct {
-	Title string
-	Rows  []sampleRow
-	Left  int // that the page leaves out
-}
-
-// sampleRow is one graded answer, or with Before two of them.
-type sampleRow struct {
-	ID, Group, Outcome          string
-	Prompt, Want, Before, After excerpt
-	Note                        excerpt
-	Tokens                      int
+	Browser  shelf
+	Rendered excerpt // the first question as the model saw it
+	Template string  // digest, short
 }
 
 // shownSamples is how many samples of one sort a page holds, shownGroups how
@@ -44,25 +35,92 @@ func evaluationOf(st *store.Store, u use, s scored) (*evaluation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("samples of step %s: %w", u.Key.Short(), err)
 	}
-	e := &evaluation{Sentence: s.sentence(), Outcomes: outcomeBars(s), Groups: groupBars(samples)}
-	var passed, failed []store.Sample
-	for _, x := range samples {
-		if x.Outcome == "pass" {
-			passed = append(passed, x)
-			continue
-		}
-		failed = append(failed, x)
-	}
-	e.Browser = append(e.Browser, shelve("Not passed", failed), shelve("Passed", passed))
-	e.Browser = slices.DeleteFunc(e.Browser, func(s shelf) bool { return len(s.Rows) == 0 })
-	return e, nil
+	return &evaluation{
+		Banner: s.banner(), Sentence: s.sentence(), Support: s.support(), Outcomes: outcomeBars(s), Groups: groupBars(s.counted(samples)),
+		Browser: answersShelf(u.Key.Short(), samples), Rendered: cut(s.Rendered), Template: clip(s.Template, 9),
+	}, nil
 }
 
-// sentence says what passed.
+// sentence says what passed, of the items that count.
 func (s scored) sentence() string {
-	low, high := wilson(s.Passed, s.N)
+	if s.N == 0 {
+		return "No item counts: all were trained on, or could not be graded."
+	}
+	low, high := s.interval()
 	return fmt.Sprintf("%s passed: %s of %s (95%s%% interval %s–%s).",
 		percent(s.rate()), count(int64(s.Passed)), count(int64(s.N)), nb, rate(low), rate(high))
+}
+
+// banner says that items were trained on; "" if none was found.
+func (s scored) banner() string {
+	if s.Leaked == 0 {
+		return ""
+	}
+	var by []string
+	for _, how := range []string{"id", "parent", "exact", "13-gram", "near", "few-shot"} {
+		if n := s.Leaks[how]; n > 0 {
+			by = append(by, how+" "+count(int64(n)))
+		}
+	}
+	text := fmt.Sprintf("%s of the items are, or nearly equal, training rows (found by %s).", count(int64(s.Leaked)), strings.Join(by, ", "))
+	if s.Twins > 0 && s.Leaks["id"]+s.Leaks["parent"]+s.Leaks["exact"] == 0 {
+		text += fmt.Sprintf(" For comparison: %s of the items are as near to another item of the test itself.", count(int64(s.Twins)))
+	}
+	if s.AllowLeak {
+		text += " The script allows it (allow_leak = True): they count below, and say nothing about new items."
+		if s.CleanN > 0 {
+			low, high := wilson(s.CleanPassed, s.CleanN)
+			text += fmt.Sprintf(" Without them: %s (%s–%s, n%s%s).", percent(float64(s.CleanPassed)/float64(s.CleanN)), rate(low), rate(high), nb, count(int64(s.CleanN)))
+		}
+		return text
+	}
+	text += " They do not count below."
+	if s.Selected {
+		text += " They were chosen by an evaluation of these very items: what is left is no fair sample either. Evaluate on other items."
+	}
+	if s.AllN > 0 {
+		text += fmt.Sprintf(" With them the rate would be %s.", percent(float64(s.AllPassed)/float64(s.AllN)))
+	}
+	return text
+}
+
+// support says how fine the evaluation is, and what else was counted.
+func (s scored) support() string {
+	var parts []string
+	if s.MDE > 0 {
+		parts = append(parts, fmt.Sprintf("On as many items, paired, a true difference of %s points to another model is found in 80 of 100 cases (if the two disagree on 10%s%% of them).", rate(s.MDE), nb))
+	}
+	if s.Clusters > 0 {
+		parts = append(parts, fmt.Sprintf("The answers belong to %s parents; the interval takes that into account.", count(int64(s.Clusters))))
+	}
+	if at := passAtList(s.PassAt); at != "" {
+		parts = append(parts, "Of several answers to an item, at least one passes: "+at+".")
+	}
+	if s.AccNorm != nil {
+		parts = append(parts, fmt.Sprintf("By log-likelihood per character (acc_norm): %s (%s–%s).", percent(*s.AccNorm), rate(s.AccNormLow), rate(s.AccNormHigh)))
+	}
+	if s.TrainedRows > 0 && s.Leaked == 0 {
+		parts = append(parts, fmt.Sprintf("None of the items was found among the %s that the model was trained on.", plural(int64(s.TrainedRows), "row")))
+	}
+	return strings.Join(parts, " ")
+}
+
+// passAtList writes pass@k for the k that people ask for.
+func passAtList(at map[string]float64) string {
+	var ks []int
+	for k := range at {
+		if n, err := strconv.Atoi(k); err == nil {
+			ks = append(ks, n)
+		}
+	}
+	slices.Sort(ks)
+	var parts []string
+	for i, k := range ks {
+		if k == 1 || k%5 == 0 && k <= 10 || k%100 == 0 || i == len(ks)-1 {
+			parts = append(parts, fmt.Sprintf("pass@%d%s%s", k, nb, percent(at[strconv.Itoa(k)])))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 // outcomeOrder is the order in which classes of answers are told.
@@ -74,7 +132,9 @@ func outcomeBars(s scored) *figure {
 	b := bars{Title: "What became of the answers", Rates: true, Max: 1}
 	names := slices.Clone(outcomeOrder)
 	var extra []string
-	for k := range s.Outcomes {
+	total := 0
+	for k, n := range s.Outcomes {
+		total += n
 		if !slices.Contains(names, k) {
 			extra = append(extra, k)
 		}
@@ -87,7 +147,7 @@ func outcomeBars(s scored) *figure {
 			continue
 		}
 		odd = odd || k != "pass" && k != "fail"
-		b.Rows = append(b.Rows, barRow{k, []barValue{{Value: float64(n) / float64(s.N), Low: math.NaN(), High: math.NaN(), Note: count(int64(n))}}})
+		b.Rows = append(b.Rows, barRow{k, []barValue{{Value: float64(n) / float64(total), Low: math.NaN(), High: math.NaN(), Note: count(int64(n))}}})
 	}
 	if !odd {
 		return nil
@@ -95,10 +155,19 @@ func outcomeBars(s scored) *figure {
 	return b.figure()
 }
 
-// group counts the answers of one group.
-type group struct{ n, passed int }
+// group counts the answers of one group; after is what passed on the other side of
+// a comparison.
+type group struct{ n, passed, after int }
 
-// groupsOf counts the samples by group; unscored ones count as not passed.
+// counted returns the samples that count in the rate: graded, and not trained on
+// unless that is allowed.
+func (s scored) counted(samples []store.Sample) []store.Sample {
+	return slices.DeleteFunc(slices.Clone(samples), func(x store.Sample) bool {
+		return x.Outcome == "unscored" || x.Leak != "" && !s.AllowLeak
+	})
+}
+
+// groupsOf counts the samples by group.
 func groupsOf(samples []store.Sample) (names []string, by map[string]group) {
 	by = map[string]group{}
 	for _, s := range samples {
@@ -148,29 +217,4 @@ func groupLabel(s string) string {
 		return "(none)"
 	}
 	return s
-}
-
-// shelve cuts samples to what a page holds.
-func shelve(title string, samples []store.Sample) shelf {
-	s := shelf{Title: title + ": " + count(int64(len(samples)))}
-	if s.Left = len(samples) - shownSamples; s.Left > 0 {
-		samples = samples[:shownSamples]
-	} else {
-		s.Left = 0
-	}
-	for _, x := range samples {
-		s.Rows = append(s.Rows, sampleRow{
-			ID: sampleID(x), Group: x.Group, Outcome: x.Outcome, Tokens: x.Tokens,
-			Prompt: cut(x.Prompt), Want: cut(x.Want), After: cut(x.Answer), Note: cut(x.Note),
-		})
-	}
-	return s
-}
-
-// sampleID names a sample for people.
-func sampleID(s store.Sample) string {
-	if s.ID != "" {
-		return s.ID
-	}
-	return "#" + count(int64(s.Index))
 }

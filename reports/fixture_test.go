@@ -358,7 +358,7 @@ func (f *fixture) events(tr trial, steps []store.Step, lines []int) {
 	p := pair(passMap(before), passMap(after))
 	diff := share(b) - share(a)
 	emit(event.Compare, at("report.compare"), event.Event{Data: encode(event.CompareData{
-		A: a, B: b, Items: p.items, Fixed: p.fixed, Broken: p.broken, P: p.p, Diff: diff, DiffLow: diff - 0.024, DiffHigh: diff + 0.024,
+		A: a, B: b, Items: p.items, Fixed: p.fixed, Broken: p.broken, P: p.p, Diff: diff, DiffLow: diff - 0.024, DiffHigh: diff + 0.024, MDE: 0.031, Groups: categories(before, after),
 		Warnings: []string{"12 of 1,250 test rows have a near-duplicate in the training data; without them tuned passes 87.2 %."},
 	})})
 	emit(event.Bar, at("assert_"), event.Event{Name: "passes more than 80 %", Value: 1})
@@ -368,6 +368,16 @@ func (f *fixture) events(tr trial, steps []store.Step, lines []int) {
 		{Name: "at random", X: event.Numbers{100, 500, 1000, 2000}, Y: event.Numbers{68.9, 76.6, 81.0, 84.8}},
 	}})})
 	emit(event.RunDone, 0, event.Event{})
+}
+
+// categories compares within each group, as the built-in does, but for its tests.
+func categories(before, after []store.Sample) (out []event.GroupData) {
+	names, a := groupsOf(before)
+	_, z := groupsOf(after)
+	for _, n := range names {
+		out = append(out, event.GroupData{Name: n, Items: a[n].n, A: a[n].passed, B: z[n].passed, Fixed: z[n].passed, Broken: a[n].passed, P: 0.01, PHolm: 0.04})
+	}
+	return out
 }
 
 // passMap says which items passed.

@@ -161,12 +161,13 @@ func (r *run) find(key string) (use, bool) {
 	return use{}, false
 }
 
-// comparisons returns what the run's compare events say, in order.
+// comparisons returns what the run's compare events say, in order; questions
+// about forgetting are others.
 func (r *run) comparisons() []event.CompareData {
 	var out []event.CompareData
 	for _, e := range r.Events {
 		var c event.CompareData
-		if e.Kind == event.Compare && json.Unmarshal(e.Data, &c) == nil {
+		if e.Kind == event.Compare && json.Unmarshal(e.Data, &c) == nil && c.Margin == 0 {
 			out = append(out, c)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"gonum.org/v1/plot/vg"
 
 	"starbook/runtime/cas"
+	"starbook/runtime/event"
 	"starbook/runtime/store"
 )
 
@@ -267,5 +268,77 @@ func TestLineage(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// The classes of samples stand in attributes and in the stylesheet: only known
+// words do, and each of them has its rule.
+func TestFiltersAreKnownToTheStyle(t *testing.T) {
+	samples := []store.Sample{
+		{ID: "a", Outcome: "pass"},
+		{ID: "b", Outcome: "fail", Leak: "exact"},
+		{ID: "c", Outcome: `x" onclick="alert(1)`},
+		{ID: "d", Outcome: "truncated"},
+		{ID: "e", Outcome: "empty"},
+		{ID: "f", Outcome: "unparsable"},
+		{ID: "g", Outcome: "refused"},
+		{ID: "h", Outcome: "unscored"},
+	}
+	s := answersShelf("x", samples)
+	if len(s.Rows) != len(samples) || len(s.Filters) != len(outcomeOrder)+1 {
+		t.Errorf("%d rows and filters %v", len(s.Rows), s.Filters)
+	}
+	flipped := flipsShelf("x", samples[:2], []store.Sample{{ID: "a", Outcome: "empty"}, {ID: "b", Outcome: "pass"}})
+	if len(flipped.Rows) != 2 || flipped.Rows[0].Classes != "broken empty" || flipped.Rows[1].Classes != "fixed fail leaked" {
+		t.Errorf("flips %+v", flipped.Rows)
+	}
+	for _, f := range append(s.Filters, flipped.Filters...) {
+		if !strings.Contains(stylesheet, `[value="`+f.Class+`"]:checked) article:not(.`+f.Class+`)`) {
+			t.Errorf("the style knows no filter %s", f.Class)
+		}
+	}
+	for _, r := range s.Rows {
+		if strings.ContainsAny(r.Classes, `"<>=`) {
+			t.Errorf("classes %q", r.Classes)
+		}
+	}
+}
+
+func TestLeaksStandOverTheHeadline(t *testing.T) {
+	clean := scored{N: 100, Passed: 60, Low: 0.5, High: 0.69, Items: 150, Leaked: 50, Leaks: map[string]int{"parent": 30, "exact": 20}, AllN: 150, AllPassed: 110, CleanN: 100, CleanPassed: 60}
+	if b := clean.banner(); !strings.Contains(b, "50 of the items") || !strings.Contains(b, "parent 30, exact 20") || !strings.Contains(b, "do not count") || !strings.Contains(b, percent(110.0/150)) {
+		t.Errorf("banner %q", b)
+	}
+	if s := clean.sentence(); !strings.HasPrefix(s, percent(0.6)+" passed: 60 of 100") {
+		t.Errorf("the clean rate is not first: %q", s)
+	}
+	allowed := clean
+	allowed.N, allowed.Passed, allowed.AllowLeak = 150, 110, true
+	if b := allowed.banner(); !strings.Contains(b, "allow_leak = True") || !strings.Contains(b, "Without them: "+percent(0.6)) {
+		t.Errorf("banner %q", b)
+	}
+	if b := (scored{N: 3}).banner(); b != "" {
+		t.Errorf("a banner over nothing: %q", b)
+	}
+	v := compared(event.CompareData{Banner: "12 of 20 items", A: event.Side{N: 8}, B: event.Side{N: 8}, Other: &event.Both{Items: 20, A: 0.25, B: 0.75}})
+	if v.Banner == "" || !strings.Contains(v.Support, "With them, over 20 items") {
+		t.Errorf("%+v", v)
+	}
+	v = compared(event.CompareData{A: event.Side{N: 8}, B: event.Side{N: 8}, Margin: 0.01, PMargin: 0.2})
+	if !strings.Contains(v.Support, "is not ruled out") {
+		t.Errorf("%+v", v)
+	}
+}
+
+// The interval of a paired difference beside the one that the bootstrap gives.
+func TestPairedInterval(t *testing.T) {
+	diff, low, high := pairedInterval(1000, 60, 120)
+	for _, c := range [][2]float64{{diff, 0.06}, {low, 0.0341}, {high, 0.0857}} {
+		if math.Abs(c[0]-c[1]) > 1e-3 {
+			t.Errorf("got %.4f, want %.4f", c[0], c[1])
+		}
+	}
+	if _, low, high := pairedInterval(2, 2, 0); low < -1 || high > 1 {
+		t.Errorf("outside of the possible: %v to %v", low, high)
 	}
 }

@@ -54,7 +54,7 @@ func TestPageSaysWhatHappened(t *testing.T) {
 		"eval 9, update 900: loss 0.4475, not better than 0.4236: 1 of 3",
 		"saved 41 min, $3.20", "tokens in 412,310", "retained 98.4 %",
 		"65.6 % passed: 820 of 1,250 (95 % interval 62.9–68.2).",
-		"Broken: passed before, not after: 19", "Fixed: passes now, did not before: 324", "274 more are in the store.", "unparsable → pass",
+		"The flips: 324 fixed, 19 broken", "fixed: passes now, did not before", "274 more are in the store", "unparsable → pass",
 		"✓ met passes more than 80 %", "The negations stay hard",
 		"lr 0.001 changed", "starbook run scripts/regex.star -p lr=0.001 -p 'note=it'\\''s mine'",
 		"4be1f6a0c9d27f0e6f1d2c3b4a59687706152433", "device cpu", `- lr = param("lr", 1e-3)`,

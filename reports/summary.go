@@ -7,28 +7,59 @@ import (
 	"strings"
 )
 
-// scored is the summary of an evaluation.
+// scored is the summary of an evaluation. N, Passed and the interval are of the
+// items that count.
 type scored struct {
-	N        int            `json:"n"`
-	Passed   int            `json:"passed"`
-	Outcomes map[string]int `json:"outcomes"`
-	Model    string         `json:"model"`
-	Grader   string         `json:"grader"`
-	Key      string         `json:"-"` // fingerprint in hex
+	N           int                `json:"n"`
+	Passed      int                `json:"passed"`
+	Low         float64            `json:"low"`
+	High        float64            `json:"high"`
+	MDE         float64            `json:"mde"`
+	Items       int                `json:"items"`
+	Clusters    int                `json:"clusters"`
+	Outcomes    map[string]int     `json:"outcomes"`
+	Leaked      int                `json:"leaked"`
+	Leaks       map[string]int     `json:"leaks"`
+	Selected    bool               `json:"selected"`
+	Twins       int                `json:"twins"`
+	AllowLeak   bool               `json:"allow_leak"`
+	TrainedRows int                `json:"trained_rows"`
+	AllN        int                `json:"all_n"`
+	AllPassed   int                `json:"all_passed"`
+	CleanN      int                `json:"clean_n"`
+	CleanPassed int                `json:"clean_passed"`
+	PassAt      map[string]float64 `json:"pass_at"`
+	AccNorm     *float64           `json:"acc_norm"`
+	AccNormLow  float64            `json:"acc_norm_low"`
+	AccNormHigh float64            `json:"acc_norm_high"`
+	Model       string             `json:"model"`
+	Grader      string             `json:"grader"`
+	Template    string             `json:"template"`
+	Rendered    string             `json:"rendered"`
+	Key         string             `json:"-"` // fingerprint in hex
 }
 
 // scored returns the evaluation that u is, if it is one.
 func (u use) scored() (scored, bool) {
 	var s scored
-	if !u.Done || u.Step.Kind != "scores" || json.Unmarshal(u.Step.Summary, &s) != nil || s.N <= 0 {
+	if !u.Done || u.Step.Kind != "scores" || json.Unmarshal(u.Step.Summary, &s) != nil || s.N <= 0 && s.Leaked == 0 {
 		return scored{}, false
 	}
 	s.Key = u.Key.String()
 	return s, true
 }
 
-// rate returns the pass rate as a fraction of 1.
+// rate returns the pass rate as a fraction of 1, NaN if no item counts.
 func (s scored) rate() float64 { return float64(s.Passed) / float64(s.N) }
+
+// interval returns the 95 % interval of the rate: the step's, which knows of
+// items that are not independent.
+func (s scored) interval() (low, high float64) {
+	if s.High > s.Low {
+		return s.Low, s.High
+	}
+	return wilson(s.Passed, s.N)
+}
 
 // trained is the summary of a training.
 type trained struct {
@@ -57,6 +88,9 @@ type fact struct{ Name, Value string }
 var (
 	toldElsewhere = map[string]bool{
 		"decisions": true, "cost_usd": true, "n": true, "passed": true, "pass_rate": true, "outcomes": true,
+		"items": true, "low": true, "high": true, "mde": true, "clusters": true, "leaked": true, "leaks": true, "selected": true, "twins": true, "allow_leak": true, "trained_rows": true,
+		"all_n": true, "all_passed": true, "all_rate": true, "clean_n": true, "clean_passed": true, "clean_rate": true, "clean_low": true, "clean_high": true,
+		"pass_at": true, "acc_norm": true, "acc_norm_low": true, "acc_norm_high": true, "template": true, "rendered": true, "grader_version": true,
 		"best_step": true, "best_eval_loss": true, "stopped_step": true, "stopped": true, "patience": true,
 	}
 	factOrder = []string{"model", "grader", "teacher", "rows", "asked", "from_ledger", "rejected", "input_tokens", "output_tokens", "trainable", "epochs", "tokens", "eval_steps", "retained", "error", "tensors"}

@@ -13,6 +13,7 @@ type verdict struct {
 	Subject  string // who the sentence is about; its first word
 	Sentence string
 	Support  string
+	Banner   string // over the sentence: what makes its numbers worth less
 	Warnings []string
 }
 
@@ -26,14 +27,45 @@ func compared(d event.CompareData) verdict {
 	if d.A.N != d.B.N {
 		a += ", n" + nb + count(int64(d.A.N))
 	}
-	v := verdict{Subject: d.B.Label, Sentence: b + ", " + a + ").", Warnings: d.Warnings}
-	v.Support = fmt.Sprintf("On the same %s: %s (95%s%% interval %s to %s), %s fixed, %s broken; exact McNemar p%s%s.",
+	v := verdict{Subject: d.B.Label, Sentence: b + ", " + a + ").", Banner: d.Banner, Warnings: d.Warnings}
+	v.Support = fmt.Sprintf("On the same %s: %s (95%s%% interval %s to %s), %s fixed, %s broken; %s p%s%s.",
 		plural(int64(d.Items), "item"), points(d.Diff), nb, signed(d.DiffLow), signed(d.DiffHigh),
-		count(int64(d.Fixed)), count(int64(d.Broken)), nb, pvalue(d.P))
-	if !(d.P < alpha) {
+		count(int64(d.Fixed)), count(int64(d.Broken)), testOf(d), nb, pvalue(d.P))
+	switch {
+	case d.Margin > 0:
+		v.Support += " " + forgetting(d)
+	case !(d.P < alpha):
 		v.Support += " No difference is shown."
+		if d.MDE > 0 {
+			v.Support += fmt.Sprintf(" A true one of %s points would have been found in 80 of 100 such comparisons.", rate(d.MDE))
+		}
+	}
+	if o := d.Other; o != nil && o.Items > 0 {
+		how := "With them"
+		if d.Allowed {
+			how = "Without what was trained on"
+		}
+		v.Support += fmt.Sprintf(" %s, over %s: %s before, %s after.", how, plural(int64(o.Items), "item"), percent(o.A), percent(o.B))
 	}
 	return v
+}
+
+// testOf names the test behind a p-value.
+func testOf(d event.CompareData) string {
+	if d.Test == "" {
+		return "exact McNemar"
+	}
+	return fmt.Sprintf("%s (%s of them)", d.Test, count(int64(d.Clusters)))
+}
+
+// forgetting answers a question about forgetting: whether a loss beyond the margin
+// is ruled out.
+func forgetting(d event.CompareData) string {
+	verdict := "is not ruled out"
+	if d.PMargin < alpha {
+		verdict = "is ruled out"
+	}
+	return fmt.Sprintf("Forgetting more than %s points %s (non-inferiority, one-sided p%s%s).", rate(d.Margin), verdict, nb, pvalue(d.PMargin))
 }
 
 // share returns the pass rate of a side, NaN without items.
@@ -77,13 +109,16 @@ func (r *run) verdict() verdict {
 	}
 	if s := r.scores(); len(s) > 0 {
 		last := s[len(s)-1]
-		low, high := wilson(last.Passed, last.N)
+		low, high := last.interval()
 		name := last.Model
 		if name == "" {
 			name = "The model"
 		}
+		if last.N == 0 {
+			return verdict{Subject: name, Sentence: "was evaluated, and no item counts.", Banner: last.banner()}
+		}
 		return verdict{
-			Subject:  name,
+			Subject: name, Banner: last.banner(),
 			Sentence: fmt.Sprintf("passes %s (95%s%% interval %s–%s, n%s%s).", percent(last.rate()), nb, rate(low), rate(high), nb, count(int64(last.N))),
 			Support:  "Nothing was compared: report.compare(before, after) would say whether this is better.",
 		}
@@ -106,7 +141,7 @@ func (r *run) score() (passed, n int, ok bool) {
 	if t, _, ok := r.best(); ok {
 		return t.score.Passed, t.score.N, true
 	}
-	if s := r.scores(); len(s) > 0 {
+	if s := r.scores(); len(s) > 0 && s[len(s)-1].N > 0 {
 		return s[len(s)-1].Passed, s[len(s)-1].N, true
 	}
 	return 0, 0, false

@@ -122,7 +122,9 @@ func (l *Leaks) look(r Row, related bool, note func(item int, how, row string)) 
 			note(i, "exact", id)
 		}
 		if len(w) >= leakGram {
-			l.cover(w, func(i int) { note(i, "13-gram", id) })
+			for _, i := range l.covered(w) {
+				note(i, "13-gram", id)
+			}
 		}
 		for _, n := range l.near.find(w) {
 			note(n.N, "near", id)
@@ -148,8 +150,31 @@ func (l *Leaks) texts(v any, visit func(string)) {
 	}
 }
 
-// cover hands to note the items of which enough stands in these words.
-func (l *Leaks) cover(w []string, note func(item int)) {
+// Twins returns how many items equal or nearly equal another item: where many
+// do, the set is made from templates, and what is near to a training row need
+// not have been made from it.
+func (l *Leaks) Twins() int {
+	n := 0
+	for i, it := range l.items {
+		w := wordsOf(it.Text)
+		if len(w) == 0 {
+			continue
+		}
+		other := func(k int) bool { return k != i }
+		near := slices.ContainsFunc(l.exact[wholeOf(w)], other) ||
+			slices.ContainsFunc(l.near.find(w), func(t NearText) bool { return other(t.N) })
+		if !near && len(w) >= leakGram {
+			near = slices.ContainsFunc(l.covered(w), other)
+		}
+		if near {
+			n++
+		}
+	}
+	return n
+}
+
+// covered returns the items of which enough stands in these words.
+func (l *Leaks) covered(w []string) (items []int) {
 	at := map[int32][]int32{} // where the common grams begin
 	for _, g := range grams(w, leakGram) {
 		places := l.grams[g]
@@ -168,9 +193,10 @@ func (l *Leaks) cover(w []string, note func(item int)) {
 			end = s + leakGram
 		}
 		if float64(covered) > leakCover*float64(l.size[item]) {
-			note(int(item))
+			items = append(items, int(item))
 		}
 	}
+	return items
 }
 
 // note keeps the leak of an item that says most, of equals the one of the least id.

@@ -36,6 +36,7 @@ type Item struct {
 	Want      string          // the reference
 	Row       json.RawMessage // the whole row of the data set, if the grader needs more
 	Truncated bool            // the answer stopped at the token limit
+	Refused   bool            // whoever answered says that it declines
 }
 
 // Score is what a Grader said. Value is in [0, 1]; 1 and only 1 is a pass.
@@ -68,8 +69,11 @@ func All(ctx context.Context, g Grader, items []Item) ([]Score, error) {
 	for i, it := range items {
 		if strings.TrimSpace(it.Answer) == "" {
 			scores[i] = Score{Outcome: Empty}
-			if it.Truncated {
+			switch {
+			case it.Truncated:
 				scores[i] = Score{Outcome: Truncated, Note: "cut off before any visible text"}
+			case it.Refused:
+				scores[i] = Score{Outcome: Refused}
 			}
 			continue
 		}
@@ -117,7 +121,7 @@ func classify(it Item, s Score) Score {
 	switch {
 	case it.Truncated:
 		s.Outcome = Truncated
-	case refusal.MatchString(it.Answer):
+	case it.Refused, refusal.MatchString(it.Answer):
 		s.Outcome = Refused
 	}
 	return s

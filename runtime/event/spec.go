@@ -38,19 +38,50 @@ type Curve struct {
 }
 
 // CompareData is the Data of a Compare event: two evaluations on the same items,
-// A before and B after. Rates and differences are fractions of 1.
+// A before and B after. Rates and differences are fractions of 1. Items that were
+// trained on, or that one side could not grade, do not count.
 type CompareData struct {
-	Title    string   `json:"title,omitempty"`
-	A        Side     `json:"a"`
-	B        Side     `json:"b"`
-	Items    int      `json:"items"`     // that both answered
-	Fixed    int      `json:"fixed"`     // failed in A, passed in B
-	Broken   int      `json:"broken"`    // passed in A, failed in B
-	P        float64  `json:"p_mcnemar"` // exact, two-sided
-	Diff     float64  `json:"diff"`      // rate of B minus rate of A
-	DiffLow  float64  `json:"diff_low"`  // 95 % interval, paired
-	DiffHigh float64  `json:"diff_high"`
-	Warnings []string `json:"warnings,omitempty"` // what weakens the comparison: items that were trained on
+	Title    string      `json:"title,omitempty"`
+	Banner   string      `json:"banner,omitempty"` // what stands over the headline: items were trained on
+	A        Side        `json:"a"`                // on the items that count
+	B        Side        `json:"b"`
+	Items    int         `json:"items"`              // that count
+	Fixed    int         `json:"fixed"`              // failed in A, passed in B
+	Broken   int         `json:"broken"`             // passed in A, failed in B
+	Test     string      `json:"test,omitempty"`     // that P comes from; "": exact McNemar
+	P        float64     `json:"p_mcnemar"`          // two-sided, of Test
+	PMid     float64     `json:"p_mid"`              // McNemar's mid-p
+	Diff     float64     `json:"diff"`               // rate of B minus rate of A
+	DiffLow  float64     `json:"diff_low"`           // 95 % interval, paired
+	DiffHigh float64     `json:"diff_high"`          //
+	MDE      float64     `json:"mde,omitempty"`      // smallest true difference found in 80 of 100 such comparisons
+	Clusters int         `json:"clusters,omitempty"` // parents of the items, where they are fewer
+	Leaked   int         `json:"leaked,omitempty"`   // common items that were trained on
+	Allowed  bool        `json:"allowed,omitempty"`  // they count all the same
+	Other    *Both       `json:"other,omitempty"`    // the rates with them, or without them if Allowed
+	Margin   float64     `json:"margin,omitempty"`   // of a question about forgetting; 0: it is none
+	PMargin  float64     `json:"p_margin,omitempty"` // one-sided: that more than Margin is lost
+	Groups   []GroupData `json:"groups,omitempty"`   // by category, if there are several
+	Warnings []string    `json:"warnings,omitempty"` // what weakens the comparison
+}
+
+// Both is a pair of rates over other items than those that count.
+type Both struct {
+	Items int     `json:"items"`
+	A     float64 `json:"a"`
+	B     float64 `json:"b"`
+}
+
+// GroupData is a comparison within one category.
+type GroupData struct {
+	Name   string  `json:"name"`
+	Items  int     `json:"items"`
+	A      int     `json:"a"` // passed
+	B      int     `json:"b"`
+	Fixed  int     `json:"fixed"`
+	Broken int     `json:"broken"`
+	P      float64 `json:"p"`      // exact McNemar
+	PHolm  float64 `json:"p_holm"` // adjusted for the number of categories
 }
 
 // Side is one evaluation of a comparison.

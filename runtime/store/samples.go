@@ -19,7 +19,8 @@ type Sample struct {
 	Score   float64 `json:"score"`
 	Note    string  `json:"note,omitempty"` // what the grader said
 	Tokens  int     `json:"tokens"`
-	LogProb float64 `json:"logprob"` // mean per token
+	LogProb float64 `json:"logprob"`        // mean per token
+	Leak    string  `json:"leak,omitempty"` // how the item was met in training; "": it was not
 }
 
 // PutSamples makes samples of a step durable in one transaction; one with the same
@@ -30,10 +31,10 @@ func (s *Store) PutSamples(step cas.Digest, rows []Sample) error {
 	}
 	return s.writer.now(func(c *conn) error {
 		for _, r := range rows {
-			_, err := c.exec(`INSERT OR REPLACE INTO sample (step, idx, id, parent, grp, prompt, want, answer, outcome, score, note, tokens, logprob)
-				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			_, err := c.exec(`INSERT OR REPLACE INTO sample (step, idx, id, parent, grp, prompt, want, answer, outcome, score, note, tokens, logprob, leak)
+				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 				step.String(), r.Index, r.ID, text(r.Parent), text(r.Group), r.Prompt, r.Want, r.Answer, r.Outcome,
-				null(r.Score), text(r.Note), r.Tokens, null(r.LogProb))
+				null(r.Score), text(r.Note), r.Tokens, null(r.LogProb), text(r.Leak))
 			if err != nil {
 				return fmt.Errorf("store: sample %d of step %s: %w", r.Index, step.Short(), err)
 			}
@@ -54,7 +55,8 @@ func (s *Store) Samples(step cas.Digest) ([]Sample, error) {
 			words{&r.Note},
 			&r.Tokens,
 			real{&r.LogProb},
+			words{&r.Leak},
 		}
-	}, `SELECT idx, id, parent, grp, prompt, want, answer, outcome, score, note, tokens, logprob
+	}, `SELECT idx, id, parent, grp, prompt, want, answer, outcome, score, note, tokens, logprob, leak
 		FROM sample WHERE step = ? ORDER BY idx`, step.String())
 }

@@ -135,8 +135,8 @@ CREATE TABLE sample (
   step    TEXT NOT NULL,           -- step.key of the evaluation
   idx     INTEGER NOT NULL,        -- place in the dataset, from 0
   id      TEXT NOT NULL,           -- of the item, stable between datasets: pair evaluations by this
-  parent  TEXT,                    -- item this one was made from
-  grp     TEXT,                    -- group of items that are not independent
+  parent  TEXT,                    -- item this one was made from: items of one parent are not independent
+  grp     TEXT,                    -- category of the item
   prompt  TEXT NOT NULL,
   want    TEXT NOT NULL,           -- reference answer
   answer  TEXT NOT NULL,           -- what the model said
@@ -145,6 +145,7 @@ CREATE TABLE sample (
   note    TEXT,                    -- what the grader said
   tokens  INTEGER NOT NULL,        -- generated
   logprob REAL,                    -- mean per token; NULL: NaN
+  leak    TEXT,                    -- how the item was met in training: id, parent, exact, 13-gram, near, few-shot; NULL: it was not
   PRIMARY KEY (step, idx)
 ) STRICT;
 
@@ -272,11 +273,12 @@ SELECT c.step, c.name, p.x, p.v FROM series AS c JOIN point AS p ON p.series = c
 
 -- Graded answers with the name of the step that graded them.
 CREATE VIEW samples AS
-SELECT x.step, s.name AS step_name, x.idx, x.id, x.parent, x.grp, x.outcome, x.score, x.prompt, x.want, x.answer, x.note, x.tokens, x.logprob
+SELECT x.step, s.name AS step_name, x.idx, x.id, x.parent, x.grp, x.outcome, x.score, x.prompt, x.want, x.answer, x.note, x.tokens, x.logprob, x.leak
 FROM sample AS x LEFT JOIN step AS s ON s.key = x.step ORDER BY x.step, x.idx;
 
 -- How each evaluation went. Unscored samples do not count; truncated, empty and
--- unparsable ones count as not passed and are shown.
+-- unparsable ones count as not passed and are shown. Leaked ones, which were
+-- trained on, are counted here; the summary of the step tells the rate without them.
 CREATE VIEW pass_rates AS
 SELECT x.step, s.name AS step_name,
   count(*) FILTER (WHERE x.outcome <> 'unscored') AS n,
@@ -286,7 +288,8 @@ SELECT x.step, s.name AS step_name,
   count(*) FILTER (WHERE x.outcome = 'empty') AS empty,
   count(*) FILTER (WHERE x.outcome = 'unparsable') AS unparsable,
   count(*) FILTER (WHERE x.outcome = 'refused') AS refused,
-  count(*) FILTER (WHERE x.outcome = 'unscored') AS unscored
+  count(*) FILTER (WHERE x.outcome = 'unscored') AS unscored,
+  count(*) FILTER (WHERE x.leak IS NOT NULL) AS leaked
 FROM sample AS x LEFT JOIN step AS s ON s.key = x.step GROUP BY x.step ORDER BY s.seq;
 
 -- What was paid, by provider and model. Doubt is what may have been paid without a reply: at most so much.
