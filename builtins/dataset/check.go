@@ -88,9 +88,9 @@ func (c Check) row(i int, r Row) []Finding {
 			out = append(out, Found(i, rule.code, why))
 		}
 	}
-	if why := garbled(r); why != "" {
+	if why := garbledRow(r); why != "" {
 		f := Found(i, Encoding, why)
-		if garbled(Mend(r)) == "" {
+		if garbledRow(Mend(r)) == "" {
 			f.Action = Repair
 		}
 		out = append(out, f)

@@ -237,6 +237,7 @@ func TestRules(t *testing.T) {
 		{Row{"prompt": "a", "completion": "The student's answer is 12, which is wrong.", "kind": "critique"}, ""},
 		{qa("a", "one\r\ntwo\nthree"), "E-ENC repair"},
 		{qa("a", "\uFEFFone"), "E-ENC repair"},
+		{Row{"prompt": "a", "completion": "b", "guess": "\uFFFD\x00"}, ""}, // the student's
 		{qa("mail me", "a@b.example and x@example.org"), ""},
 		{qa("mail me", "ann@gmail.com"), "W-PII warn"},
 		{qa("translate: How many apples has she, and what is the price?", "¿Cuántos plátanos y manzanas tiene, y cuánto es lo que cuestan por kilo las dos?"), "W-LANG warn"},
@@ -282,7 +283,7 @@ func TestMend(t *testing.T) {
 	for in, want := range map[string]string{
 		"donâ€™t â€œsayâ€\u009d cafÃ©": "don’t “say” café", "\uFEFFa\r\nb\nc": "a\nb\nc", "Привет, Ã¼ber": "Привет, über", "Spaß“ Ü–": "Spaß“ Ü–", "ðŸ˜€": "😀",
 	} {
-		if got := Mend(Row{"x": []any{in}})["x"].([]any)[0]; got != want {
+		if got := Mend(Row{"prompt": in})["prompt"]; got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)
 		}
 	}
