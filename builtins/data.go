@@ -34,6 +34,7 @@ func datasetKind() KindDoc {
 			{"counts", "rows by where they come from, or of which kind they are"},
 			{"clashes", "pairs of different rows with one id, in what data.combine made"},
 			{"dropped", "rows left out, by reason"},
+			{"accepted", "share of a teacher's samples that the grader accepted"},
 		},
 		Note: func(facts Row) string { return fmt.Sprint(facts["rows"], " rows") },
 	}

@@ -22,7 +22,7 @@ func pairModule() Module {
 	return Module{
 		Name:  "pair",
 		Doc:   "Training pairs: prompts and completions made from examples.",
-		Funcs: []Func{pairBidirectional(), pairCritique()},
+		Funcs: []Func{pairBidirectional(), pairBackward(), pairCritique()},
 	}
 }
 

@@ -75,16 +75,22 @@ func (c Check) row(i int, r Row) []Finding {
 		code Code
 		why  func(exchange) string
 	}{
-		{Empty, exchange.empty}, {Same, exchange.same}, {Truncated, exchange.truncated}, {Refused, exchange.refused},
-		{LeakPrompt, exchange.scaffolding}, {Language, exchange.language}, {Personal, exchange.personal}, {Key, exchange.key},
+		{Empty, exchange.empty},
+		{Same, exchange.same},
+		{Truncated, exchange.truncated},
+		{Refused, exchange.refused},
+		{LeakPrompt, exchange.scaffolding},
+		{Language, exchange.language},
+		{Personal, exchange.personal},
+		{Key, exchange.key},
 	} {
 		if why := rule.why(x); why != "" {
 			out = append(out, Found(i, rule.code, why))
 		}
 	}
-	if why := garbled(r); why != "" {
+	if why := garbledRow(r); why != "" {
 		f := Found(i, Encoding, why)
-		if garbled(Mend(r)) == "" {
+		if garbledRow(Mend(r)) == "" {
 			f.Action = Repair
 		}
 		out = append(out, f)
@@ -175,14 +181,12 @@ func (c Check) tested(rows []Row, stays func(int) bool) []Finding {
 	return all
 }
 
-// nearness is the similarity from which a row is the twin of an earlier one.
-const nearness = 0.8
-
 // twins finds rows that say the same as an earlier row that stays, or nearly.
 func (c Check) twins(rows []Row, stays func(int) bool) []Finding {
 	var all []Finding
-	var kept []int                                     // rows by their number in near
-	first, near := map[uint64]int{}, NewNear(nearness) // first by a hash of both texts
+	var single []int          // rows that are no duplicates
+	var sets [][]uint32       // of their grams
+	first := map[uint64]int{} // by a hash of both texts
 	for i, r := range rows {
 		if !stays(i) {
 			continue
@@ -194,19 +198,51 @@ func (c Check) twins(rows []Row, stays func(int) bool) []Finding {
 			continue
 		}
 		first[key] = i
-		if !c.Near {
-			continue
+		if c.Near {
+			words := append(wordsOf(x.prompt), wordsOf(x.completion)...)
+			single, sets = append(single, i), append(sets, set(grams(words, nearGram)))
 		}
-		words := append(wordsOf(x.prompt), wordsOf(x.completion)...)
-		if like := near.find(words); len(like) > 0 {
+	}
+	leaveOutCommon(sets)
+	near := NewNear(nearness)
+	var kept []int // rows by their number in near
+	for k, s := range sets {
+		i := single[k]
+		if like := near.findSet(s); len(like) > 0 {
 			best := slices.MaxFunc(like, func(a, b NearText) int { return cmp.Compare(a.Jaccard, b.Jaccard) })
 			all = append(all, Found(i, NearTwin, fmt.Sprintf("%.2f of %s", best.Jaccard, nameOf(rows, kept[best.N]))))
 			continue
 		}
-		near.add(words)
+		near.addSet(s)
 		kept = append(kept, i)
 	}
 	return all
+}
+
+// nearness is the similarity from which a row is the twin of an earlier one.
+const nearness = 0.8
+
+// A gram that more than this share of the rows hold, and more than so many, is
+// an instruction or a turn of phrase that they have in common, and tells nothing.
+const (
+	commonShare = 0.01
+	commonRows  = 50
+)
+
+// leaveOutCommon takes the grams that many sets hold out of all of them. It
+// counts by 22 bits of a gram: what collides makes hardly any look common.
+func leaveOutCommon(sets [][]uint32) {
+	const mask = 1<<22 - 1
+	counts := make([]uint32, mask+1)
+	for _, s := range sets {
+		for _, g := range s {
+			counts[g&mask]++
+		}
+	}
+	most := uint32(max(commonRows, commonShare*float64(len(sets))))
+	for i, s := range sets {
+		sets[i] = slices.DeleteFunc(s, func(g uint32) bool { return counts[g&mask] > most })
+	}
 }
 
 func nameOf(rows []Row, i int) string { return fmt.Sprintf("row %d, %s", i+1, ID(rows[i])) }

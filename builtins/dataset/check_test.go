@@ -202,3 +202,92 @@ func TestSeededDefects(t *testing.T) {
 		}
 	}
 }
+
+// What single rows are accused of, and what they are not.
+func TestRules(t *testing.T) {
+	chat := func(roles ...string) Row {
+		var turns []any
+		for _, r := range roles {
+			turns = append(turns, map[string]any{"role": r, "content": "says " + r})
+		}
+		return Row{"messages": turns}
+	}
+	qa := func(prompt, completion string) Row { return Row{"prompt": prompt, "completion": completion} }
+	for i, c := range []struct {
+		row  Row
+		want string
+	}{
+		{chat("system", "user", "assistant"), ""},
+		{chat("user", "assistant", "tool", "assistant", "user", "assistant"), ""},
+		{chat("user", "assistant", "user"), "E-SCHEMA"},
+		{chat("assistant", "user", "assistant"), "E-SCHEMA"},
+		{chat("user", "user", "assistant"), "E-SCHEMA"},
+		{qa("Macht das Spaß?", "„Ja, das macht Spaß“, sagte Ü–Ä."), ""},
+		{qa("l'été", "à Noël… «oui»"), ""},
+		{qa("a regex", "[A-Z]+.*(dog){2,}"), ""},
+		{qa("a list", `[1, 2`), "E-TRUNC"},
+		{qa("a list", `{"a": [1, 2]}`), ""},
+		{qa("code", "```go\nx := 1\n```"), ""},
+		{qa("a question", "First we take the"), "E-TRUNC"},
+		{qa("a question", "I'm sorry to say that she lost 3 of her 8 apples, so 5 are left."), ""},
+		{qa("write an excuse", "I am sorry for your loss. "+strings.Repeat("We think of you. ", 40)), ""},
+		{qa("how to say no?", "I can't answer that."), "E-REFUSE"},
+		{qa("a", "The students answered 12 questions; the given answer sheet has 20."), ""},
+		{qa("a", "The student's answer is 12, which is wrong."), "E-LEAKPROMPT"},
+		{Row{"prompt": "a", "completion": "The student's answer is 12, which is wrong.", "kind": "critique"}, ""},
+		{qa("a", "one\r\ntwo\nthree"), "E-ENC repair"},
+		{qa("a", "\uFEFFone"), "E-ENC repair"},
+		{Row{"prompt": "a", "completion": "b", "guess": "\uFFFD\x00"}, ""}, // the student's
+		{qa("mail me", "a@b.example and x@example.org"), ""},
+		{qa("mail me", "ann@gmail.com"), "W-PII warn"},
+		{qa("translate: How many apples has she, and what is the price?", "¿Cuántos plátanos y manzanas tiene, y cuánto es lo que cuestan por kilo las dos?"), "W-LANG warn"},
+	} {
+		var got []string
+		for _, f := range findings(t, []Row{c.row}) {
+			got = append(got, strings.TrimSuffix(string(f.Code)+" "+string(f.Action), " drop"))
+		}
+		if strings.Join(got, ", ") != c.want {
+			t.Errorf("%d, %v: got %q, want %q", i, c.row, got, c.want)
+		}
+	}
+	var same []Row
+	for i := range 300 {
+		prompt := fmt.Sprintf("question %d of many", i)
+		if i%30 == 0 {
+			prompt = "the same each time"
+		}
+		same = append(same, qa(prompt, fmt.Sprintf("answer %d", i)))
+	}
+	if f := findings(t, same); len(f) != 1 || f[0].Code != Skew || f[0].Why != "10 of 300 rows have this prompt" {
+		t.Errorf("%v", f)
+	}
+}
+
+// An instruction before every prompt makes no row the twin of another.
+func TestCommonInstruction(t *testing.T) {
+	rows := gsm8k(t)
+	for i, r := range rows {
+		x := maps.Clone(r)
+		x["prompt"] = strings.Repeat("Answer the question below, think step by step, and end with four signs and the number. ", 12) + r["prompt"].(string)
+		rows[i] = x
+	}
+	twin := maps.Clone(rows[7])
+	twin["id"], twin["completion"] = "twin", twin["completion"].(string)+" Done."
+	f := findings(t, append(rows, twin))
+	if len(f) != 1 || f[0].Code != NearTwin || !strings.HasSuffix(f[0].Why, " of row 8, g-7") {
+		t.Errorf("%v", f)
+	}
+}
+
+func TestMend(t *testing.T) {
+	for in, want := range map[string]string{
+		"donâ€™t â€œsayâ€\u009d cafÃ©": "don’t “say” café", "\uFEFFa\r\nb\nc": "a\nb\nc", "Привет, Ã¼ber": "Привет, über", "Spaß“ Ü–": "Spaß“ Ü–", "ðŸ˜€": "😀",
+	} {
+		if got := Mend(Row{"prompt": in})["prompt"]; got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+	if r, did := Redact(Row{"a": "x ann@gmail.com y", "b": []any{"sk-proj-" + strings.Repeat("aB3", 12)}, "c": "x@example.org"}); !did || text(t, r) != `{"a":"x [e-mail address] y","b":["[key]"],"c":"x@example.org"}` {
+		t.Errorf("%v %v", r, did)
+	}
+}

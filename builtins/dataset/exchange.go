@@ -122,11 +122,17 @@ func finish(r Row) string {
 }
 
 // refusals begin an answer that is none, in the languages of most teachers' users.
-var refusals = regexp.MustCompile(`(?i)^\W*(?:(?:i['’]m|i am|we['’]re|my apologies|apologies|sorry)[,.]? (?:but )?(?:i (?:can(?:['’]t|not)|am (?:not able|unable)|won['’]t)|sorry|unable|not able)|` +
-	`i (?:can(?:['’]t|not)|won['’]t|am (?:unable|not able)|must (?:decline|refuse)) (?:help|assist|provide|fulfil|comply|answer|do that|to |with |support|create|generate|write|engage|respond|decline|refuse)|` +
-	`as an ai(?: language)? (?:model|assistant)[, ]|` +
-	`(?:es )?tut mir leid|ich kann (?:dabei|dir dabei|ihnen dabei|diese|darauf) nicht|je (?:suis désolé|ne peux pas)|désolé|lo siento|no puedo (?:ayudar|proporcionar|responder)|` +
-	`desculpe|não posso|mi dispiace|non posso|извините|я не могу|к сожалению, я не|抱歉|对不起|很抱歉|我无法|我不能|申し訳|すみません)`)
+var refusals = regexp.MustCompile(`(?i)^\W*(?:` + strings.Join([]string{
+	`(?:(?:i['’]m|i am|we['’]re|we are) (?:very |so |really |truly )?sorry|sorry|(?:my )?apologies|i apologi[sz]e)[,.]? (?:but |i (?:can|am|won)|i['’]m )`,
+	`(?:i['’]m|i am|we['’]re|we are) (?:unable|not able|not allowed) to\b`,
+	`i (?:can(?:['’]t|not)|won['’]t|must (?:decline|refuse)) (?:answer|assist|help|provide|fulfil|comply|do|to|with|support|create|generate|write|engage|respond|discuss)\b`,
+	`as an ai(?: language)? (?:model|assistant)\b`,
+	`(?:es )?tut mir leid, (?:aber|ich)`, `ich kann (?:dabei|dir dabei|ihnen dabei|diese|darauf) nicht`,
+	`(?:je suis )?désolée?, (?:mais|je)`, `je ne peux pas (?:répondre|aider|vous aider)`,
+	`lo siento, (?:pero|no)`, `no puedo (?:ayudar|proporcionar|responder)`, `desculpe, (?:mas|não)`, `não posso (?:ajudar|responder)`,
+	`mi dispiace, (?:ma|non)`, `non posso (?:aiutar|rispondere)`, `извините, (?:но|я)`, `я не могу (?:помочь|ответить)`,
+	`抱歉`, `对不起`, `很抱歉`, `我无法`, `我不能`, `申し訳`, `すみません`,
+}, "|") + `)`)
 
 // longRefusal is the length in bytes above which an answer that begins like a
 // refusal probably goes on to answer.
@@ -149,10 +155,10 @@ func (x exchange) refused() string {
 // scaffold is how a teacher speaks of what the student's user will never see.
 var scaffold = regexp.MustCompile(`(?i)\b(?:the|this|your) (?:student|smaller model|original model)(?:['’]s)? (?:answer|response|solution|attempt|output|mistake|error|reasoning|made|failed|got|incorrectly)\b|` +
 	`\b(?:the )?(?:reference|ground[- ]truth|gold) (?:answer|solution|response)\b|\bas an ai (?:teacher|tutor)\b|` +
-	`\b(?:the|your) (?:previous|candidate|given|provided) (?:answer|attempt|output|response)\b`)
+	`\b(?:the|your) (?:previous|candidate) (?:answer|attempt|output|response)\b`)
 
 // scaffoldMarks are in every text that scaffold matches: looking for them is cheaper.
-var scaffoldMarks = []string{"student", "model", "reference", "truth", "gold", "as an ai", "previous", "candidate", "given", "provided"}
+var scaffoldMarks = []string{"student", "model", "reference", "truth", "gold", "as an ai", "previous", "candidate"}
 
 // scaffolding does not hold a critique to be one.
 func (x exchange) scaffolding() string {

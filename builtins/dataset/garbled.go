@@ -7,7 +7,20 @@ import (
 	"unicode/utf8"
 )
 
-// garbled says what is wrong with the texts of a row; "" if nothing is.
+// trained are the columns whose text a model learns or reads in training. What
+// a student said, and what else a row holds, may be as garbled as it is.
+var trained = []string{System, Prompt, Completion, Messages}
+
+// garbledRow says what is wrong with the texts of a row; "" if nothing is.
+func garbledRow(r Row) string {
+	for _, c := range trained {
+		if why := garbled(r[c]); why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
 func garbled(v any) string {
 	switch v := v.(type) {
 	case string:
@@ -74,7 +87,15 @@ func isASCII(s string) bool {
 
 // Mend returns a row whose texts have lost what can be undone without loss:
 // mojibake, byte order marks, and one of two kinds of line ends.
-func Mend(r Row) Row { return mend(r).(map[string]any) }
+func Mend(r Row) Row {
+	out := maps.Clone(r)
+	for _, c := range trained {
+		if v, has := out[c]; has {
+			out[c] = mend(v)
+		}
+	}
+	return out
+}
 
 func mend(v any) any {
 	switch v := v.(type) {

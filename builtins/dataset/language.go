@@ -24,8 +24,16 @@ var scripts = []struct {
 	name  string
 	table *unicode.RangeTable
 }{
-	{"Latin", unicode.Latin}, {"Cyrillic", unicode.Cyrillic}, {"Han", unicode.Han}, {"Arabic", unicode.Arabic}, {"Greek", unicode.Greek},
-	{"Hebrew", unicode.Hebrew}, {"Devanagari", unicode.Devanagari}, {"Hangul", unicode.Hangul}, {"Japanese", unicode.Hiragana}, {"Thai", unicode.Thai},
+	{"Latin", unicode.Latin},
+	{"Cyrillic", unicode.Cyrillic},
+	{"Han", unicode.Han},
+	{"Arabic", unicode.Arabic},
+	{"Greek", unicode.Greek},
+	{"Hebrew", unicode.Hebrew},
+	{"Devanagari", unicode.Devanagari},
+	{"Hangul", unicode.Hangul},
+	{"Japanese", unicode.Hiragana},
+	{"Thai", unicode.Thai},
 }
 
 // smallWords are frequent in one language of Latin script and rare in the others.

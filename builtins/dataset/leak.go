@@ -122,7 +122,9 @@ func (l *Leaks) look(r Row, related bool, note func(item int, how, row string)) 
 			note(i, "exact", id)
 		}
 		if len(w) >= leakGram {
-			l.cover(w, func(i int) { note(i, "13-gram", id) })
+			for _, i := range l.covered(w) {
+				note(i, "13-gram", id)
+			}
 		}
 		for _, n := range l.near.find(w) {
 			note(n.N, "near", id)
@@ -167,7 +169,9 @@ func (l *Leaks) Twins() int {
 			other(t.N)
 		}
 		if len(w) >= leakGram {
-			l.cover(w, other)
+			for _, k := range l.covered(w) {
+				other(k)
+			}
 		}
 		if near {
 			n++
@@ -176,8 +180,8 @@ func (l *Leaks) Twins() int {
 	return n
 }
 
-// cover hands to note the items of which enough stands in these words.
-func (l *Leaks) cover(w []string, note func(item int)) {
+// covered returns the items of which enough stands in these words.
+func (l *Leaks) covered(w []string) (items []int) {
 	at := map[int32][]int32{} // where the common grams begin
 	for _, g := range grams(w, leakGram) {
 		places := l.grams[g]
@@ -196,9 +200,10 @@ func (l *Leaks) cover(w []string, note func(item int)) {
 			end = s + leakGram
 		}
 		if float64(covered) > leakCover*float64(l.size[item]) {
-			note(int(item))
+			items = append(items, int(item))
 		}
 	}
+	return items
 }
 
 // note keeps the leak of an item that says most, of equals the one of the least id.

@@ -43,8 +43,9 @@ func NewNear(threshold float64) *Near {
 // Add adds a text. One without words is near to none.
 func (n *Near) Add(text string) { n.add(wordsOf(text)) }
 
-func (n *Near) add(words []string) {
-	s := set(grams(words, nearGram))
+func (n *Near) add(words []string) { n.addSet(set(grams(words, nearGram))) }
+
+func (n *Near) addSet(s []uint32) {
 	i := int32(len(n.sets))
 	n.sets = append(n.sets, s)
 	n.before = append(n.before, [bands]int32{})
@@ -63,8 +64,9 @@ func (n *Near) add(words []string) {
 // Find returns the texts that are near to text, in the order of Add.
 func (n *Near) Find(text string) []NearText { return n.find(wordsOf(text)) }
 
-func (n *Near) find(words []string) []NearText {
-	s := set(grams(words, nearGram))
+func (n *Near) find(words []string) []NearText { return n.findSet(set(grams(words, nearGram))) }
+
+func (n *Near) findSet(s []uint32) []NearText {
 	if len(s) == 0 {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -66,7 +67,7 @@ func Recognise(r Row, choose map[string]string) (Row, string, error) {
 		from, v, err := rec.find(c, choose[c.name])
 		if err == nil && from != "" {
 			err = rec.set(c.name, from, v)
-			form = forms[from] // the prompt is the last
+			form = cmp.Or(forms[from], "columns") // the prompt is the last
 		}
 		if err != nil {
 			return nil, "", err

@@ -103,7 +103,7 @@ func TestRecogniseChoice(t *testing.T) {
 		{map[string]string{"prompt": "instruction"}, `{"answer":"a","completion":"o","meta":{"prompt":"p"},"prompt":"i"}`},
 		{map[string]string{"prompt": "prompt", "completion": "answer"}, `{"completion":"a","meta":{"instruction":"i","output":"o"},"prompt":"p"}`},
 	} {
-		if got, _, err := Recognise(row(t, in), c.choose); err != nil || text(t, got) != c.want {
+		if got, form, err := Recognise(row(t, in), c.choose); err != nil || text(t, got) != c.want || form == "" {
 			t.Errorf("%v\n got %s %v\nwant %s", c.choose, text(t, got), err, c.want)
 		}
 	}
