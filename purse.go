@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
+
+	"golang.org/x/term"
 )
 
 // purse asks a person before money is spent.
@@ -19,6 +22,11 @@ type purse struct {
 	mu    sync.Mutex // one question at a time
 	lines chan string
 	all   bool // the answer to all further questions is yes
+}
+
+// newPurse asks whoever sits at the terminal; yes was said before.
+func newPurse(yes bool) *purse {
+	return &purse{in: os.Stdin, out: os.Stderr, terminal: term.IsTerminal(int(os.Stdin.Fd())), all: yes}
 }
 
 // consent asks until there is an answer; an empty one is a no.

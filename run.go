@@ -63,10 +63,7 @@ func (a *app) run(ctx context.Context, path string, f runFlags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	host := &builtins.Host{Dir: filepath.Dir(path), OpenDevice: openDevice}
-	if !f.yes {
-		host.Consent = (&purse{in: os.Stdin, out: os.Stderr, terminal: term.IsTerminal(int(os.Stdin.Fd()))}).consent
-	}
+	host := &builtins.Host{Dir: filepath.Dir(path), OpenDevice: openDevice, Consent: newPurse(f.yes).consent}
 	defer func() { err = errors.Join(err, host.Close()) }()
 	console := newConsole(os.Stdout)
 	r := &runtime.Run{

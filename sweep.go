@@ -33,6 +33,7 @@ type sweepFlags struct {
 	trials, jobs       int
 	seed               uint64
 	report             string
+	yes                bool
 }
 
 func (a *app) sweepCmd() *cobra.Command {
@@ -58,6 +59,7 @@ func (a *app) sweepCmd() *cobra.Command {
 	cmd.Flags().IntVar(&f.jobs, "jobs", 1, "trials at a time; they share the GPU in turns")
 	cmd.Flags().Uint64Var(&f.seed, "sampler-seed", 1, "of the proposals")
 	cmd.Flags().StringVarP(&f.report, "output", "o", "report.html", "where to write the comparison")
+	cmd.Flags().BoolVarP(&f.yes, "yes", "y", false, "spend money without asking, each step within its budget_usd")
 	cmd.MarkFlagsMutuallyExclusive("maximize", "minimize")
 	return cmd
 }
@@ -247,7 +249,7 @@ func (a *app) sweep(ctx context.Context, path string, f sweepFlags) (err error) 
 		return err
 	}
 	defer func() { err = errors.Join(err, w.st.Close()) }()
-	w.host = &builtins.Host{Dir: filepath.Dir(path), OpenDevice: openDevice}
+	w.host = &builtins.Host{Dir: filepath.Dir(path), OpenDevice: openDevice, Consent: newPurse(f.yes).consent}
 	defer func() { err = errors.Join(err, w.host.Close()) }()
 	w.console = newConsole(os.Stdout)
 	w.console.Brief = true

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	starjson "go.starlark.net/lib/json"
 	starmath "go.starlark.net/lib/math"
@@ -28,8 +29,10 @@ type Host struct {
 	Dir        string                     // relative paths start here; "" is the working directory
 	OpenDevice func() (gpu.Device, error) // called once, by the first step that needs it
 	Getenv     func(string) string        // nil: os.Getenv
-	// Consent is asked before money is spent, with what it is for and how much. An error is a no; nil agrees to everything.
+	// Consent is asked before money is spent, with what it is for and how much. An error is a no, and so is nil.
 	Consent func(ctx context.Context, quote string) error
+	// BatchPoll is the pause between two looks at a provider's batch; 0: 30 s.
+	BatchPoll time.Duration
 
 	device struct {
 		once sync.Once

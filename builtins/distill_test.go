@@ -14,6 +14,7 @@ import (
 
 	"starbook/builtins/teacher/stub"
 	"starbook/reports"
+	"starbook/runtime"
 	"starbook/runtime/event"
 )
 
@@ -25,6 +26,20 @@ func startStub(t testing.TB, o stub.Options) *stub.Server {
 	}
 	t.Cleanup(func() { _ = s.Close() })
 	return s
+}
+
+// agreed agrees to everything.
+func agreed(context.Context, string) error { return nil }
+
+// runIn is run in a context that may end.
+func (b *bench) runIn(ctx context.Context, src string) (*runtime.Run, error) {
+	b.t.Helper()
+	nb, err := runtime.NewNotebook(filepath.Join(b.dir, "test.star"), []byte(src))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	r := &runtime.Run{Notebook: nb, Store: b.store, Sink: b}
+	return r, r.Exec(ctx, b.host.Predeclared())
 }
 
 // said joins the texts of events of a kind.
@@ -122,6 +137,7 @@ func TestNothingIsSent(t *testing.T) {
 // The cap holds over restarts, and what was paid is not lost.
 func TestBudgetOverRestarts(t *testing.T) {
 	b := newBench(t)
+	b.host.Consent = agreed
 	s := startStub(t, stub.Options{})
 	cap := 0.04
 	src := func(usd float64) string {
@@ -148,6 +164,7 @@ func TestBudgetOverRestarts(t *testing.T) {
 func TestPlantedSecret(t *testing.T) {
 	const key = "planted-0123456789abcdef"
 	b := newBench(t)
+	b.host.Consent = agreed
 	s := startStub(t, stub.Options{
 		Key:    key,
 		Answer: func(q string) string { return "You said Bearer " + key + " and " + q },
@@ -214,11 +231,43 @@ func TestPlantedSecret(t *testing.T) {
 
 func TestProgressSaysMoney(t *testing.T) {
 	b := newBench(t)
+	b.host.Consent = agreed
 	s := startStub(t, stub.Options{Latency: 20 * time.Millisecond})
 	if _, err := b.run(fmt.Sprintf(ask, 100, s.URL+"/v1#m", "budget_usd = 1, pilot = 0")); err != nil {
 		t.Fatal(err)
 	}
 	if text := b.said(event.Progress); !strings.Contains(text, "/s, $") || !strings.Contains(text, " of about $") {
 		t.Errorf("progress: %q", text)
+	}
+}
+
+// A batch is shipped once, at half the price, also by a run that was interrupted.
+func TestGenerateByBatch(t *testing.T) {
+	for protocol, format := range map[string]string{"openai": "%s/v1#m", "anthropic": "anthropic+%s#m"} {
+		t.Run(protocol, func(t *testing.T) {
+			b := newBench(t)
+			b.host.Consent, b.host.BatchPoll = agreed, 10*time.Millisecond
+			s := startStub(t, stub.Options{BatchTime: 200 * time.Millisecond})
+			src := fmt.Sprintf(ask, 60, fmt.Sprintf(format, s.URL), `budget_usd = 1, mode = "batch", pilot = 0`)
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(100*time.Millisecond, cancel)
+			if _, err := b.runIn(ctx, src); err == nil {
+				t.Fatal("the interrupt came too late for this test")
+			}
+			if _, err := b.run(src + "eq(got.rows, 60)\n"); err != nil {
+				t.Fatal(err)
+			}
+			if s.Batches() != 1 || s.Ledger().Billed != 60 {
+				t.Errorf("%d batches, %d rows billed", s.Batches(), s.Ledger().Billed)
+			}
+			billed := s.Ledger()
+			want := (float64(billed.Input) + 5*float64(billed.Output)) / 2e6
+			if got := b.number("SELECT total(cost_usd) FROM step WHERE name = 'distill.generate'"); got < want*0.999999 || got > want*1.000001 {
+				t.Errorf("the step cost $%v, the bill is $%v", got, want)
+			}
+			if n := b.number("SELECT count(*) FROM batch WHERE ended IS NULL"); n != 0 {
+				t.Errorf("%v batches are open", n)
+			}
+		})
 	}
 }

@@ -65,6 +65,11 @@ func distillGenerate() Func {
 // Known is how many answers were there before.
 func (a *generateArgs) ask(ctx context.Context, h *Host, k *asking, t Teacher) (known int, tally teacher.Tally, err error) {
 	st := k.step.Store()
+	var bad error
+	questions := requests(a.each(st, t), &bad)
+	if err := k.fetch(ctx, questions, 0); err != nil || bad != nil {
+		return 0, tally, errors.Join(bad, err)
+	}
 	quote, err := a.quote(h, st, t, k.to, k.on)
 	if err != nil {
 		return 0, tally, err
@@ -80,11 +85,10 @@ func (a *generateArgs) ask(ctx context.Context, h *Host, k *asking, t Teacher) (
 			return known, tally, err
 		}
 	}
-	var bad error
 	if pilot != nil {
 		i := -1
 		chosen := func(yield func(teacher.Request) bool) {
-			for r := range requests(a.each(st, t), &bad) {
+			for r := range questions {
 				if i++; pilot[i] && !yield(r) {
 					return
 				}
@@ -100,7 +104,11 @@ func (a *generateArgs) ask(ctx context.Context, h *Host, k *asking, t Teacher) (
 			return known, tally, err
 		}
 	}
-	tally, err = k.all(ctx, requests(a.each(st, t), &bad), quote.Questions)
+	if a.Mode == "batch" {
+		tally, err = k.ship(ctx, questions, quote.Questions)
+	} else {
+		tally, err = k.all(ctx, questions, quote.Questions)
+	}
 	return known, tally, errors.Join(bad, err)
 }
 
@@ -109,7 +117,7 @@ func (k *asking) consent(ctx context.Context, h *Host, quote string) error {
 	text := fmt.Sprintf("%s: %s; budget %s", k.to.Spec(), quote, teacher.USD(k.spend.BudgetUSD))
 	k.step.Log(text)
 	if h.Consent == nil {
-		return nil
+		return errors.New("this costs money, and nobody is there to agree")
 	}
 	return h.Consent(ctx, text)
 }

@@ -18,7 +18,7 @@ type ledger struct {
 	step digest
 }
 
-var _ teacher.Ledger = ledger{}
+var _ teacher.BatchLedger = ledger{}
 
 // Answer implements teacher.Ledger.
 func (l ledger) Answer(k teacher.Key, maxTokens int) (teacher.Reply, bool, error) {
@@ -70,3 +70,56 @@ func answerOf(o teacher.Outcome) (store.Answer, error) {
 	}
 	return a, nil
 }
+
+// BeginBatch implements teacher.BatchLedger.
+func (l ledger) BeginBatch(list []teacher.Attempt) (teacher.Batch, error) {
+	asks := make([]store.Ask, len(list))
+	for i, a := range list {
+		asks[i] = l.ask(a)
+	}
+	s := list[0].Spec
+	b, err := l.st.BeginBatch(store.Batch{Provider: s.Provider, Model: s.Model, BaseURL: s.BaseURL}, asks)
+	return batchOf(b), err
+}
+
+func batchOf(b store.Batch) teacher.Batch {
+	return teacher.Batch{ID: b.ID, Name: b.Name, Size: b.Size, Remote: b.Remote, Begun: b.Begun}
+}
+
+// Sent implements teacher.BatchLedger.
+func (l ledger) Sent(b teacher.Batch, remote string) error { return l.st.SetRemote(b.ID, remote) }
+
+// Open implements teacher.BatchLedger.
+func (l ledger) Open(s teacher.Spec) ([]teacher.Batch, error) {
+	list, err := l.st.Batches(s.Provider, s.Model)
+	out := make([]teacher.Batch, len(list))
+	for i, b := range list {
+		out[i] = batchOf(b)
+	}
+	return out, err
+}
+
+// Rows implements teacher.BatchLedger.
+func (l ledger) Rows(b teacher.Batch) ([]teacher.Row, error) {
+	list, err := l.st.BatchAsks(b.ID)
+	out := make([]teacher.Row, len(list))
+	for i, a := range list {
+		out[i] = teacher.Row{Attempt: a.Attempt, Key: teacher.Key(a.Key), ReservedUSD: a.ReservedUSD}
+	}
+	return out, err
+}
+
+// EndRows implements teacher.BatchLedger.
+func (l ledger) EndRows(list []teacher.Outcome) error {
+	answers := make([]store.Answer, len(list))
+	for i, o := range list {
+		var err error
+		if answers[i], err = answerOf(o); err != nil {
+			return err
+		}
+	}
+	return l.st.PutAnswers(answers)
+}
+
+// EndBatch implements teacher.BatchLedger.
+func (l ledger) EndBatch(b teacher.Batch) error { return l.st.EndBatch(b.ID) }

@@ -18,6 +18,7 @@ type spendArgs struct {
 	BudgetUSD float64 `arg:"budget_usd" doc:"dollars that this step may cost at most, over all its runs; the worst case of a request is set aside before it is sent" hash:"-"`
 	BatchSize int     `arg:"batch_size=8" doc:"requests in flight" hash:"-"`
 	Delay     float64 `arg:"delay=0.0" doc:"seconds between the starts of two requests" hash:"-"`
+	Mode      string  `arg:"mode=now" doc:"now; or batch: through the provider's batch service, at half the price and within a day. It may be interrupted: run it again to fetch the results" hash:"-"`
 }
 
 func (a *spendArgs) check() error {
@@ -28,6 +29,8 @@ func (a *spendArgs) check() error {
 		return errors.New("batch_size must be at least 1")
 	case a.Delay < 0:
 		return errors.New("delay is negative")
+	case a.Mode != "now" && a.Mode != "batch":
+		return fmt.Errorf("mode: got %q, want now or batch", a.Mode)
 	}
 	return nil
 }
@@ -41,7 +44,8 @@ type asking struct {
 	on     terms
 	spend  spendArgs
 	began  time.Time
-	shown  time.Time
+	shown  time.Time     // progress
+	poll   time.Duration // of batches
 }
 
 // newAsking opens the teacher and the books. It tells of requests in doubt, once.
@@ -57,10 +61,6 @@ func newAsking(h *Host, s *runtime.Step, who teacherArgs, spend spendArgs) (*ask
 	if on.warn != "" {
 		s.Warn(on.warn)
 	}
-	usd, doubt, err := s.Store().Spent(s.Key())
-	if err != nil {
-		return nil, err
-	}
 	if err := tellDoubt(s); err != nil {
 		return nil, err
 	}
@@ -68,10 +68,19 @@ func newAsking(h *Host, s *runtime.Step, who teacherArgs, spend spendArgs) (*ask
 	if err != nil {
 		return nil, err
 	}
-	return &asking{
-		step: s, to: c, ledger: ledger{s.Store(), s.Key()}, budget: teacher.NewBudget(spend.BudgetUSD, usd+doubt),
-		on: on, spend: spend, began: time.Now(),
-	}, nil
+	k := &asking{step: s, to: c, ledger: ledger{s.Store(), s.Key()}, on: on, spend: spend, began: time.Now(), poll: h.BatchPoll}
+	if err := k.setBudget(); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return k, nil
+}
+
+// setBudget opens the budget with what this step has spent before.
+func (a *asking) setBudget() error {
+	usd, doubt, err := a.step.Store().Spent(a.step.Key())
+	a.budget = teacher.NewBudget(a.spend.BudgetUSD, usd+doubt)
+	return err
 }
 
 func tellDoubt(s *runtime.Step) error {
@@ -98,10 +107,28 @@ func (a *asking) close() {
 
 // all asks. Total is how many questions there are, for the progress.
 func (a *asking) all(ctx context.Context, questions iter.Seq[teacher.Request], total int) (teacher.Tally, error) {
-	return teacher.Ask(ctx, a.to, a.ledger, questions, teacher.Options{
+	return teacher.Ask(ctx, a.to, a.ledger, questions, a.options(total))
+}
+
+func (a *asking) options(total int) teacher.Options {
+	return teacher.Options{
 		InFlight: a.spend.BatchSize, Delay: time.Duration(a.spend.Delay * float64(time.Second)), Budget: a.budget, Price: a.on.price,
-		Retry: teacher.Retry{Seed: 1}, Progress: func(t teacher.Tally) { a.progress(t, total) },
-	})
+		Retry: teacher.Retry{Seed: 1}, Poll: a.poll, Progress: func(t teacher.Tally) { a.progress(t, total) },
+	}
+}
+
+// fetch waits for what earlier runs have shipped of these questions. What it cost
+// is known only then.
+func (a *asking) fetch(ctx context.Context, questions iter.Seq[teacher.Request], total int) error {
+	if _, err := teacher.Fetch(ctx, a.to, a.ledger, questions, a.options(total)); err != nil {
+		return err
+	}
+	return a.setBudget()
+}
+
+// ship asks through the provider's batch service.
+func (a *asking) ship(ctx context.Context, questions iter.Seq[teacher.Request], total int) (teacher.Tally, error) {
+	return teacher.Ship(ctx, a.to, a.ledger, questions, a.options(total))
 }
 
 // progress shows rate, cost and what the whole will cost, ten times a second.
@@ -121,6 +148,9 @@ func (a *asking) progress(t teacher.Tally, total int) {
 			}
 			parts = append(parts, cost)
 		}
+	}
+	if t.Shipped > 0 && t.Done < total {
+		parts = append(parts, fmt.Sprintf("batch %d of %d", t.Ready, t.Shipped))
 	}
 	for _, name := range sortedKeys(t.Faults) {
 		parts = append(parts, fmt.Sprintf("%s %d", name, t.Faults[name]))

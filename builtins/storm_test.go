@@ -59,7 +59,7 @@ func stormRun(dir string) error {
 	if err != nil {
 		return err
 	}
-	host := &Host{Dir: dir}
+	host := &Host{Dir: dir, Consent: agreed}
 	r := &runtime.Run{Notebook: nb, Store: st, Sink: told{}}
 	err = r.Exec(context.Background(), host.Predeclared())
 	if cerr := st.Close(); err == nil {

@@ -9,7 +9,6 @@ import (
 
 	anthropic "github.com/anthropics/anthropic-sdk-go/v2"
 	"github.com/anthropics/anthropic-sdk-go/v2/option"
-	"github.com/anthropics/anthropic-sdk-go/v2/packages/param"
 )
 
 // messagesAPI asks a server that speaks Anthropic's Messages.
@@ -55,17 +54,8 @@ func (m *messagesAPI) Send(ctx context.Context, r Request) (Reply, error) {
 	}
 	x := &exchange{extra: r.Extra}
 	got, err := m.api.Messages.New(x.with(ctx), params, options...)
-	switch {
-	case x.failure != nil:
-		return Reply{}, x.failure
-	case ctx.Err() != nil && x.raw == nil:
-		return Reply{}, context.Cause(ctx)
-	case x.status == 0:
-		return Reply{}, &Error{Fault: Rejected, Provider: m.spec.Provider, Message: m.doer.redact(err.Error()), err: err}
-	case x.status != 200:
-		return Reply{}, m.doer.refuse(x)
-	case err != nil:
-		return Reply{}, &Error{Fault: Garbled, Provider: m.spec.Provider, Status: x.status, Raw: x.raw, Message: clip(m.doer.redact(err.Error())), err: err}
+	if err := m.doer.failed(ctx, x, err); err != nil {
+		return Reply{}, err
 	}
 	reply, failure := m.reply(got, x)
 	if failure != nil {
@@ -161,26 +151,5 @@ func (m *messagesAPI) params(r Request) (anthropic.MessageNewParams, []option.Re
 	}
 	return p, []option.RequestOption{
 		option.WithJSONSet("temperature", *r.Temperature), option.WithHeader("anthropic-version", oldVersion),
-	}, nil
-}
-
-// row is r as it stands in a batch.
-func (m *messagesAPI) row(id string, r Request) (anthropic.MessageBatchNewParamsRequest, error) {
-	p, _, err := m.params(r)
-	if err != nil {
-		return anthropic.MessageBatchNewParamsRequest{}, err
-	}
-	if r.Temperature != nil {
-		return anthropic.MessageBatchNewParamsRequest{}, errors.New("a batch takes no temperature: leave it out, or ask without mode=\"batch\"")
-	}
-	body, err := json.Marshal(p)
-	if err != nil {
-		return anthropic.MessageBatchNewParamsRequest{}, err
-	}
-	if body, err = addFields(body, r.Extra); err != nil {
-		return anthropic.MessageBatchNewParamsRequest{}, err
-	}
-	return anthropic.MessageBatchNewParamsRequest{
-		CustomID: id, Params: param.Override[anthropic.MessageBatchNewParamsRequestParams](json.RawMessage(body)),
 	}, nil
 }

@@ -53,6 +53,17 @@ func (b *Budget) reserve(ctx context.Context, usd float64) error {
 	return nil
 }
 
+// tryReserve sets usd aside if it fits now.
+func (b *Budget) tryReserve(usd float64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.capUSD >= 0 && b.spent+b.reserved+usd > b.capUSD {
+		return false
+	}
+	b.reserved += usd
+	return true
+}
+
 // settle gives back what was reserved and books what was spent.
 func (b *Budget) settle(reserved, spent float64) {
 	b.mu.Lock()

@@ -1,8 +1,11 @@
 package teacher
 
 import (
+	"fmt"
 	"maps"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // book is a ledger in memory, with the rule of the real one.
@@ -11,9 +14,14 @@ type book struct {
 	begun    []Attempt
 	of       map[Key][]int64 // attempts
 	outcomes map[int64]Outcome
+	batches  []Batch
+	rows     [][]Row
+	closed   map[int64]bool // batches
 }
 
-func newBook() *book { return &book{of: map[Key][]int64{}, outcomes: map[int64]Outcome{}} }
+func newBook() *book {
+	return &book{of: map[Key][]int64{}, outcomes: map[int64]Outcome{}, closed: map[int64]bool{}}
+}
 
 func (b *book) Answer(k Key, maxTokens int) (Reply, bool, error) {
 	b.mu.Lock()
@@ -54,4 +62,56 @@ func (b *book) ended() map[int64]Outcome {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return maps.Clone(b.outcomes)
+}
+
+var named atomic.Int64 // batches of all books
+
+func (b *book) BeginBatch(list []Attempt) (Batch, error) {
+	var rows []Row
+	for _, a := range list {
+		id, _ := b.Begin(a)
+		rows = append(rows, Row{id, a.Key, a.ReservedUSD})
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := int64(len(b.batches))
+	b.batches = append(b.batches, Batch{ID: n, Name: fmt.Sprintf("%016x", named.Add(1)), Size: len(list), Begun: time.Now()})
+	b.rows = append(b.rows, rows)
+	return b.batches[n], nil
+}
+
+func (b *book) Sent(x Batch, remote string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.batches[x.ID].Remote = remote
+	return nil
+}
+
+func (b *book) Open(Spec) (list []Batch, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, x := range b.batches {
+		if !b.closed[x.ID] {
+			list = append(list, x)
+		}
+	}
+	return list, nil
+}
+
+func (b *book) Rows(x Batch) ([]Row, error) { return b.rows[x.ID], nil }
+
+func (b *book) EndRows(list []Outcome) error {
+	for _, o := range list {
+		if err := b.End(o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *book) EndBatch(x Batch) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed[x.ID] = true
+	return nil
 }

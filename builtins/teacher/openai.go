@@ -46,18 +46,10 @@ func (o *openAI) Send(ctx context.Context, r Request) (Reply, error) {
 	}
 	x := &exchange{extra: extra}
 	got, err := o.api.CreateChatCompletion(x.with(ctx), body)
-	switch {
-	case x.failure != nil:
-		return Reply{}, x.failure
-	case ctx.Err() != nil && x.raw == nil:
-		return Reply{}, context.Cause(ctx)
-	case x.status == 0: // go-openai's own checks
-		return Reply{}, &Error{Fault: Rejected, Provider: o.spec.Provider, Message: o.doer.redact(err.Error()), err: err}
-	case x.status != 200:
-		return Reply{}, o.doer.refuse(x)
-	case err != nil:
-		return Reply{}, &Error{Fault: Garbled, Provider: o.spec.Provider, Status: x.status, Raw: x.raw, Message: clip(o.doer.redact(err.Error())), err: err}
-	case len(got.Choices) == 0:
+	if err := o.doer.failed(ctx, x, err); err != nil {
+		return Reply{}, err
+	}
+	if len(got.Choices) == 0 {
 		return Reply{}, o.hollow(x)
 	}
 	reply := o.reply(got, x.raw)

@@ -11,6 +11,8 @@ type Tally struct {
 	FromLedger int // of the answered, those that nothing was sent for
 	FollowUps  int // questions that a reply led to: a larger limit, a better form
 	Attempts   int
+	Shipped    int           // requests in the batch that is waited for
+	Ready      int           // of them, done, as far as the provider says
 	Faults     map[Fault]int // of attempts, by name
 	SpentUSD   float64       // of replies in this run
 	DoubtUSD   float64       // that may have been paid in this run without a reply that says so

@@ -174,6 +174,24 @@ func (t *transport) lost(x *exchange, ctx context.Context, left, begun bool, err
 	return f
 }
 
+// failed is the error of an exchange, be it the network's, the server's or, with
+// err, the SDK's; nil if it went well.
+func (t *transport) failed(ctx context.Context, x *exchange, err error) error {
+	switch {
+	case x.failure != nil:
+		return x.failure
+	case ctx.Err() != nil && x.status == 0:
+		return context.Cause(ctx)
+	case x.status == 0 && err != nil: // it did not leave: the SDK's own checks
+		return &Error{Fault: Rejected, Provider: t.provider, Message: t.redact(err.Error()), err: err}
+	case x.status != http.StatusOK:
+		return t.refuse(x)
+	case err != nil:
+		return &Error{Fault: Garbled, Provider: t.provider, Status: x.status, Raw: x.raw, Message: clip(t.redact(err.Error())), err: err}
+	}
+	return nil
+}
+
 // refuse is the error of a reply that holds no answer, without the key.
 func (t *transport) refuse(x *exchange) *Error {
 	e := complain(x.status, x.header, []byte(t.redact(string(x.raw))))

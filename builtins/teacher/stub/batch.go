@@ -78,6 +78,8 @@ func (s *Server) find(id string, openai bool) *batch {
 	if b == nil || b.openai != openai {
 		return nil
 	}
+	s.ending.Lock()
+	defer s.ending.Unlock()
 	if time.Since(b.created) >= s.o.BatchTime && b.counts == nil {
 		s.end(b)
 	}
@@ -197,11 +199,9 @@ func (s *Server) createOpenAI(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	b := &batch{openai: true, metadata: q.Metadata, file: q.File}
-	for lines := bufio.NewScanner(bytes.NewReader(file)); ; {
-		lines.Buffer(nil, 64<<20)
-		if !lines.Scan() {
-			break
-		}
+	lines := bufio.NewScanner(bytes.NewReader(file))
+	lines.Buffer(nil, 64<<20)
+	for lines.Scan() {
 		var line struct {
 			ID   string      `json:"custom_id"`
 			Body chatRequest `json:"body"`
@@ -251,10 +251,11 @@ func (s *Server) getOpenAI(w http.ResponseWriter, r *http.Request) {
 // newest lists the batches of one protocol, the newest first.
 func (s *Server) newest(openai bool) []*batch {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	order := slices.Clone(s.order)
+	s.mu.Unlock()
 	var list []*batch
-	for _, id := range slices.Backward(s.order) {
-		if b := s.batches[id]; b.openai == openai {
+	for _, id := range slices.Backward(order) {
+		if b := s.find(id, openai); b != nil {
 			list = append(list, b)
 		}
 	}

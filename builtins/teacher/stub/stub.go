@@ -39,6 +39,7 @@ type Server struct {
 	http   *http.Server
 	limits *limiter
 	done   chan struct{}
+	ending sync.Mutex // held while a batch is ended
 
 	mu      sync.Mutex // guards what follows
 	entries map[string]*Entry
