@@ -25,7 +25,7 @@ type generateArgs struct {
 	askArgs
 	Field string `arg:"field=completion" doc:"column for the answer"`
 	spendArgs
-	Pilot        int  `arg:"pilot=40" doc:"questions that are asked first, to quote the rest; their answers are kept" hash:"-"`
+	Pilot        int  `arg:"pilot=40" doc:"questions that are asked first, to quote the rest; more, up to a tenth of all, until the quote is likely to be within 5 %. Their answers are kept; 0: none" hash:"-"`
 	EstimateOnly bool `arg:"estimate_only=false" doc:"stop the notebook with the quote, and ask nothing" hash:"-"`
 }
 
@@ -85,7 +85,7 @@ func (a *generateArgs) ask(ctx context.Context, h *Host, k *asking, t Teacher) (
 			return known, tally, err
 		}
 	}
-	if pilot != nil {
+	for n := a.Pilot; pilot != nil; {
 		i := -1
 		chosen := func(yield func(teacher.Request) bool) {
 			for r := range questions {
@@ -99,6 +99,14 @@ func (a *generateArgs) ask(ctx context.Context, h *Host, k *asking, t Teacher) (
 		}
 		if quote, err = a.quote(h, st, t, k.to, k.on); err != nil {
 			return known, tally, err
+		}
+		if n *= 2; quote.Sharp() || float64(quote.Answered) >= teacher.PilotShare*float64(quote.Questions) {
+			pilot = nil
+		} else {
+			pilot, _ = quote.Pilot(n)
+		}
+		if pilot != nil {
+			continue // the answers are kept, so that a larger pilot costs nothing more
 		}
 		if err := k.consent(ctx, h, quote.String()); err != nil {
 			return known, tally, err

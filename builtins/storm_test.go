@@ -25,7 +25,7 @@ import (
 
 // The test binary is also the processes of the storm.
 const (
-	stubEnv  = "STARBOOK_TEST_STUB"  // latency: be a stub
+	stubEnv  = "STARBOOK_TEST_STUB"  // latency, and "faults" if any: be a stub
 	stormEnv = "STARBOOK_TEST_STORM" // directory: run storm.star in it
 )
 
@@ -34,9 +34,14 @@ func TestMain(m *testing.M) {
 	var err error
 	switch {
 	case os.Getenv(stubEnv) != "":
-		var latency time.Duration
-		if latency, err = time.ParseDuration(os.Getenv(stubEnv)); err == nil {
-			err = stub.Main(stub.Options{Latency: latency})
+		words := strings.Fields(os.Getenv(stubEnv))
+		var o stub.Options
+		if o.Latency, err = time.ParseDuration(words[0]); err == nil {
+			if len(words) > 1 {
+				o.Faults = stub.Rates(1, stub.Chance{Name: "429 retry-after-ms", Rate: 0.05}, stub.Chance{Name: "500", Rate: 0.02},
+					stub.Chance{Name: "reset", Rate: 0.01}, stub.Chance{Name: "half-open", Rate: 0.005})
+			}
+			err = stub.Main(o)
 		}
 	case os.Getenv(stormEnv) != "":
 		err = stormRun(os.Getenv(stormEnv))
@@ -78,10 +83,10 @@ func (told) Emit(e event.Event) {
 }
 
 // elsewhere starts a stub in a process of its own and returns its URL.
-func elsewhere(t testing.TB, latency time.Duration) string {
+func elsewhere(t testing.TB, what string) string {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), stubEnv+"="+latency.String())
+	cmd.Env = append(os.Environ(), stubEnv+"="+what)
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -135,7 +140,7 @@ func TestKillStorm(t *testing.T) {
 	const inFlight = 50
 	kills, rows := fromEnv("STARBOOK_KILLS", 6), fromEnv("STARBOOK_ROWS", 400)
 	random := rand.New(rand.NewPCG(uint64(fromEnv("STARBOOK_SEED", 1)), 9))
-	url := elsewhere(t, 20*time.Millisecond)
+	url := elsewhere(t, "20ms")
 	lab := func() string {
 		dir := t.TempDir()
 		var b strings.Builder

@@ -1,6 +1,7 @@
 package teacher
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"math"
@@ -33,6 +34,9 @@ type open struct {
 	limit  float64
 	worst  float64
 }
+
+// PilotShare is the part of the questions that a pilot grows to, while the quote is not sharp.
+const PilotShare = 0.1
 
 // fewest answers that a quote can rest on.
 const fewest = 20
@@ -143,6 +147,7 @@ func (q *Quote) extrapolate(known []sample, p Price) {
 	}
 	const drawings = 1000
 	random := rand.New(rand.NewPCG(uint64(len(known)), uint64(len(q.open))))
+	groups := grouped(q.open)
 	totals := make([]float64, drawings)
 	drawn := make([]sample, len(known))
 	for i := range totals {
@@ -151,8 +156,8 @@ func (q *Quote) extrapolate(known []sample, p Price) {
 		}
 		f := line(drawn)
 		out := 0.0
-		for _, o := range q.open {
-			out += min(max(0, f.base+f.slope*o.tokens), o.limit)
+		for _, g := range groups {
+			out += g.n * min(max(0, f.base+f.slope*g.tokens), g.limit)
 		}
 		out += f.spread * math.Sqrt(float64(len(q.open))) * random.NormFloat64()
 		totals[i] = min(q.Worst, inputUSD+p.Cost(Usage{Output: int64(max(0, out))}))
@@ -161,6 +166,29 @@ func (q *Quote) extrapolate(known []sample, p Price) {
 	q.P50, q.P90 = totals[drawings/2], totals[drawings*9/10]
 }
 
+// group stands for open questions of much the same length.
+type group struct{ n, tokens, limit float64 }
+
+// grouped makes at most 64 groups, of means.
+func grouped(list []open) []group {
+	sorted := slices.Clone(list)
+	slices.SortFunc(sorted, func(a, b open) int { return cmp.Compare(a.tokens, b.tokens) })
+	var groups []group
+	for part := range slices.Chunk(sorted, len(sorted)/64+1) {
+		g := group{n: float64(len(part))}
+		for _, o := range part {
+			g.tokens += o.tokens / g.n
+			g.limit += o.limit / g.n
+		}
+		groups = append(groups, g)
+	}
+	return groups
+}
+
+// Sharp reports whether the bill is likely to be within 5 % of P50: the bound
+// that holds nine times in ten is 1.28 standard deviations away, 5 % shall be 1.64.
+func (q Quote) Sharp() bool { return q.P90 <= q.P50*(1+0.05*1.28/1.64) }
+
 // Pilot chooses n open questions to ask first, evenly from the shortest to the
 // longest, by their index, and says what they cost at most.
 func (q Quote) Pilot(n int) (indexes map[int]bool, worstUSD float64) {
@@ -168,7 +196,7 @@ func (q Quote) Pilot(n int) (indexes map[int]bool, worstUSD float64) {
 		return nil, 0
 	}
 	sorted := slices.Clone(q.open)
-	slices.SortStableFunc(sorted, func(a, b open) int { return int(a.tokens - b.tokens) })
+	slices.SortStableFunc(sorted, func(a, b open) int { return cmp.Compare(a.tokens, b.tokens) })
 	indexes = map[int]bool{}
 	for k := range n {
 		o := sorted[(2*k+1)*len(sorted)/(2*n)]
