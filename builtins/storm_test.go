@@ -135,10 +135,10 @@ func fromEnv(name string, usual int) int {
 // A job that is killed at random moments, again and again, asks nothing twice
 // whose reply had arrived, and ends in the dataset of a job that nobody disturbed.
 //
-//	STARBOOK_KILLS (6)  STARBOOK_ROWS (400)  STARBOOK_SEED (1)
+//	STARBOOK_KILLS (5)  STARBOOK_ROWS (300)  STARBOOK_SEED (1)
 func TestKillStorm(t *testing.T) {
 	const inFlight = 50
-	kills, rows := fromEnv("STARBOOK_KILLS", 6), fromEnv("STARBOOK_ROWS", 400)
+	kills, rows := fromEnv("STARBOOK_KILLS", 5), fromEnv("STARBOOK_ROWS", 300)
 	random := rand.New(rand.NewPCG(uint64(fromEnv("STARBOOK_SEED", 1)), 9))
 	url := elsewhere(t, "20ms")
 	lab := func() string {

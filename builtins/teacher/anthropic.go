@@ -131,7 +131,7 @@ func (m *messagesAPI) params(r Request) (anthropic.MessageNewParams, []option.Re
 	case r.MaxTokens <= 0:
 		return p, nil, errors.New("max_tokens must be positive: it bounds the price")
 	case r.Seed != nil:
-		return p, nil, errors.New("Anthropic takes no seed: leave it out")
+		return p, nil, errors.New("no seed can be given here: leave it out")
 	}
 	if r.Effort != "" {
 		p.OutputConfig.Effort = anthropic.OutputConfigEffort(r.Effort)

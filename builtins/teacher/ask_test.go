@@ -16,7 +16,7 @@ import (
 
 // quick are deadlines and retries for tests.
 var (
-	quick = Deadlines{Dial: time.Second, Reply: 1500 * time.Millisecond, Idle: time.Second, Total: 2 * time.Second}
+	quick = Deadlines{Dial: time.Second, Reply: time.Second, Idle: time.Second, Total: 1500 * time.Millisecond}
 	brisk = Retry{Attempts: 4, Base: time.Millisecond, Cap: 5 * time.Millisecond, Total: 5 * time.Second, Drain: time.Second, Seed: 1}
 )
 

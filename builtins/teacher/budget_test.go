@@ -57,9 +57,9 @@ func (b *biller) Send(_ context.Context, r Request) (Reply, error) {
 // However a provider bills within its own limits, however many are in flight and
 // whatever is lost, the cap holds; and while work remains, it is used.
 //
-//	STARBOOK_BUDGETS (100)
+//	STARBOOK_BUDGETS (40)
 func TestBudgetSimulations(t *testing.T) {
-	runs := 100
+	runs := 40
 	if n, err := strconv.Atoi(os.Getenv("STARBOOK_BUDGETS")); err == nil {
 		runs = n
 	}

@@ -88,18 +88,36 @@ func TestUsageVectors(t *testing.T) {
 		want Usage
 		usd  float64 // a million times
 	}{
-		"openai": {openAIUsage, `{"usage":{"prompt_tokens":2006,"completion_tokens":300,"total_tokens":2306,"prompt_tokens_details":{"cached_tokens":1920,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":128}}}`,
-			Usage{Input: 2006, Cached: 1920, Output: 300, Reasoning: 128}, 86 + 192 + 3000},
-		"openai, writing its cache": {openAIUsage, `{"usage":{"prompt_tokens":2000,"completion_tokens":1,"total_tokens":2001,"prompt_tokens_details":{"cached_tokens":500,"cache_write_tokens":1000}}}`,
-			Usage{Input: 2000, Cached: 500, Written: 1000, Output: 1}, 500 + 50 + 2000 + 10},
-		"xai: reasoning beside": {openAIUsage, `{"usage":{"prompt_tokens":100,"completion_tokens":10,"total_tokens":160,"completion_tokens_details":{"reasoning_tokens":50}}}`,
-			Usage{Input: 100, Output: 60, Reasoning: 50}, 100 + 600},
-		"deepseek": {openAIUsage, `{"usage":{"prompt_tokens":16,"completion_tokens":13,"total_tokens":29,"prompt_cache_hit_tokens":10,"prompt_cache_miss_tokens":6}}`,
-			Usage{Input: 16, Cached: 10, Output: 13}, 6 + 1 + 130},
-		"anthropic": {anthropicUsage, `{"usage":{"input_tokens":16,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"cache_creation":{"ephemeral_5m_input_tokens":0,"ephemeral_1h_input_tokens":0},"output_tokens":13,"service_tier":"standard"}}`,
-			Usage{Input: 16, Output: 13}, 16 + 130},
-		"anthropic, cached": {anthropicUsage, `{"usage":{"input_tokens":50,"cache_creation_input_tokens":1000,"cache_read_input_tokens":2000,"output_tokens":13,"output_tokens_details":{"thinking_tokens":7}}}`,
-			Usage{Input: 3050, Cached: 2000, Written: 1000, Output: 13, Reasoning: 7}, 50 + 2000 + 200 + 130},
+		"openai": {
+			openAIUsage, `{"usage":{"prompt_tokens":2006,"completion_tokens":300,"total_tokens":2306,"prompt_tokens_details":{"cached_tokens":1920,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":128}}}`,
+			Usage{Input: 2006, Cached: 1920, Output: 300, Reasoning: 128},
+			86 + 192 + 3000,
+		},
+		"openai, writing its cache": {
+			openAIUsage, `{"usage":{"prompt_tokens":2000,"completion_tokens":1,"total_tokens":2001,"prompt_tokens_details":{"cached_tokens":500,"cache_write_tokens":1000}}}`,
+			Usage{Input: 2000, Cached: 500, Written: 1000, Output: 1},
+			500 + 50 + 2000 + 10,
+		},
+		"xai: reasoning beside": {
+			openAIUsage, `{"usage":{"prompt_tokens":100,"completion_tokens":10,"total_tokens":160,"completion_tokens_details":{"reasoning_tokens":50}}}`,
+			Usage{Input: 100, Output: 60, Reasoning: 50},
+			100 + 600,
+		},
+		"deepseek": {
+			openAIUsage, `{"usage":{"prompt_tokens":16,"completion_tokens":13,"total_tokens":29,"prompt_cache_hit_tokens":10,"prompt_cache_miss_tokens":6}}`,
+			Usage{Input: 16, Cached: 10, Output: 13},
+			6 + 1 + 130,
+		},
+		"anthropic": {
+			anthropicUsage, `{"usage":{"input_tokens":16,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"cache_creation":{"ephemeral_5m_input_tokens":0,"ephemeral_1h_input_tokens":0},"output_tokens":13,"service_tier":"standard"}}`,
+			Usage{Input: 16, Output: 13},
+			16 + 130,
+		},
+		"anthropic, cached": {
+			anthropicUsage, `{"usage":{"input_tokens":50,"cache_creation_input_tokens":1000,"cache_read_input_tokens":2000,"output_tokens":13,"output_tokens_details":{"thinking_tokens":7}}}`,
+			Usage{Input: 3050, Cached: 2000, Written: 1000, Output: 13, Reasoning: 7},
+			50 + 2000 + 200 + 130,
+		},
 		"none": {openAIUsage, `{}`, Usage{}, 0},
 	} {
 		got := c.read([]byte(c.body))
