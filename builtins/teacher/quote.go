@@ -209,7 +209,7 @@ func (q Quote) Pilot(n int) (indexes map[int]bool, worstUSD float64) {
 // dollars says the quantiles at a part of the price.
 func (q Quote) dollars(part float64) string {
 	if math.IsNaN(q.P50) {
-		return fmt.Sprintf("worst case %s (what is likely takes %d answers to say: %d are known)", USD(part*q.Worst), fewest, q.Known)
+		return "worst case " + USD(part*q.Worst)
 	}
 	return fmt.Sprintf("likely %s, nine times in ten at most %s, worst case %s", USD(part*q.P50), USD(part*q.P90), USD(part*q.Worst))
 }
@@ -220,7 +220,11 @@ func (q Quote) Open() int { return q.Questions - q.Answered }
 // String says it in a line.
 func (q Quote) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d questions, %d answered before", q.Questions, q.Answered)
+	noun := "questions"
+	if q.Questions == 1 {
+		noun = "question"
+	}
+	fmt.Fprintf(&b, "%d %s, %d answered before", q.Questions, noun, q.Answered)
 	if q.Free {
 		b.WriteString("; free of charge")
 		return b.String()
@@ -241,6 +245,9 @@ func (q Quote) String() string {
 	fmt.Fprintf(&b, "; %s", q.dollars(1))
 	if q.Batch {
 		fmt.Fprintf(&b, "; as a batch %s", q.dollars(0.5))
+	}
+	if math.IsNaN(q.P50) {
+		fmt.Fprintf(&b, "; what is likely takes %d answers to say, and %d are known", fewest, q.Known)
 	}
 	return b.String()
 }
