@@ -57,7 +57,7 @@ func (a *answersArgs) check() error {
 		return errors.New("adapter: only a model of ours takes one")
 	}
 	t := a.teacher()
-	spend := spendArgs{a.BudgetUSD, a.InFlight, 0}
+	spend := spendArgs{BudgetUSD: a.BudgetUSD, BatchSize: a.InFlight, Mode: "now"}
 	return errors.Join(t.check(), spend.check())
 }
 
@@ -248,7 +248,7 @@ func (a *answersArgs) remote(ctx context.Context, h *Host, s *runtime.Step, all 
 			return nil, err
 		}
 	}
-	k, err := newAsking(h, s, *who, spendArgs{a.BudgetUSD, a.InFlight, 0})
+	k, err := newAsking(h, s, *who, spendArgs{BudgetUSD: a.BudgetUSD, BatchSize: a.InFlight, Mode: "now"})
 	if err != nil {
 		return nil, err
 	}

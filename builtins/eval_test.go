@@ -125,12 +125,12 @@ s = eval.run(base, test, grader = any, max_new_tokens = 8, temperature = 1.0, sa
 				}
 			}
 		})
-		if err := b.runIn(ctx, src, stopper); runtime.ExitCode(err) != 3 {
+		if err := b.runFor(ctx, src, stopper); runtime.ExitCode(err) != 3 {
 			t.Fatalf("stopped after %d answers: %v", after, err)
 		}
 		generated := seen
 		seen = -1000
-		if err := b.runIn(t.Context(), src, stopper); err != nil {
+		if err := b.runFor(t.Context(), src, stopper); err != nil {
 			t.Fatal(err)
 		}
 		if n := generated + seen + 1000; n != 24 {
@@ -147,8 +147,8 @@ type sink func(event.Event)
 // Emit implements event.Sink.
 func (s sink) Emit(e event.Event) { s(e) }
 
-// runIn is run with a context and a sink of the test's own.
-func (b *bench) runIn(ctx context.Context, src string, s event.Sink) error {
+// runFor is run with a context and a sink of the test's own.
+func (b *bench) runFor(ctx context.Context, src string, s event.Sink) error {
 	b.t.Helper()
 	nb, err := runtime.NewNotebook("test.star", []byte(src))
 	if err != nil {
