@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 func (f *fileModel) build(byteLevel bool) (*bpe, error) {
@@ -37,6 +38,9 @@ func (f *fileModel) build(byteLevel bool) (*bpe, error) {
 			}
 		}
 	}
+	if !byteLevel {
+		m.runes = newRuneTable(m.symbols)
+	}
 	m.nameBytes()
 	return m, m.addMerges(f.Merges)
 }
@@ -58,27 +62,40 @@ func (m *bpe) nameBytes() {
 // mark is what Llama and its kin write for a space.
 const mark = "▁"
 
-// wordCut cuts a text without pre-tokens before marks, where no token can
-// reach across: words can be cached, whole texts cannot. It is found by
-// looking at every token; Gemma has one that crosses.
+// wordCut cuts a text before marks where no token can reach across: words can
+// be cached, whole texts cannot. A merge over a cut would make a token that
+// holds the mark behind the character before it, so every token is looked at
+// once: Llama 2 has none, Gemma and Mistral have a few.
 func (m *bpe) wordCut() splitter {
 	whole := func(s string) int { return len(s) }
 	if _, ok := m.symbols[mark]; !ok || m.ignoreMerges {
 		return whole
 	}
+	crossed := map[rune]bool{} // characters that a token holds before a mark
 	for s := range m.symbols {
-		if cutBeforeMark(s) < len(s) {
-			return whole
+		for i := 1; i < len(s); i++ {
+			if !strings.HasPrefix(s[i:], mark) {
+				continue
+			}
+			before, _ := utf8.DecodeLastRuneInString(s[:i])
+			crossed[before] = true
+			if strings.HasSuffix(s[:i], ">") && strings.Contains(s[:i], "<0x") {
+				return whole // it may stand for a byte
+			}
 		}
 	}
-	return cutBeforeMark
-}
-
-// cutBeforeMark returns where the first mark after something else begins.
-func cutBeforeMark(s string) int {
-	marks := len(s) - len(strings.TrimLeft(s, mark))
-	if i := strings.Index(s[marks:], mark); i >= 0 {
-		return marks + i
+	crossed['▁'] = true // a run of marks stays together
+	return func(s string) int {
+		for i := 1; ; {
+			n := strings.Index(s[min(i, len(s)):], mark)
+			if n < 0 {
+				return len(s)
+			}
+			i += n
+			if before, _ := utf8.DecodeLastRuneInString(s[:i]); !crossed[before] {
+				return i
+			}
+			i += len(mark)
+		}
 	}
-	return len(s)
 }
