@@ -12,7 +12,7 @@ type bpe struct {
 	symbols      map[string]int32 // as text has it: raw bytes where the file has Ġ and its kin
 	runes        runeTable        // the symbols of one character
 	merges       pairs
-	bytes        [256]int32       // byte-level: the byte's token; byte fallback: <0xNN>; -1: none
+	bytes        [256]int32 // byte-level: the byte's token; byte fallback: <0xNN>; -1: none
 	byteLevel    bool
 	byteFallback bool
 	ignoreMerges bool  // a word that is a token is that token
@@ -25,10 +25,11 @@ type symbol struct{ id, at, n int32 }
 
 // scratch is the memory of one encoder.
 type scratch struct {
-	syms []symbol
-	prev []int32
-	next []int32
-	heap []candidate
+	syms  []symbol
+	pairs []merge
+	prev  []int32
+	next  []int32
+	heap  []candidate
 }
 
 // encode returns the tokens of a word. They are overwritten by the next call.
@@ -100,23 +101,43 @@ func (m *bpe) start(w *scratch, id int32, i, n int) {
 	w.syms = append(w.syms, symbol{id, int32(i), int32(n)})
 }
 
+// mergeShort keeps the merge of each symbol with the next one, and looks up
+// again only what a merge has changed.
 func (m *bpe) mergeShort(w *scratch) {
-	s := w.syms
-	for len(s) > 1 {
-		at, best := -1, merge{}
-		for i := range len(s) - 1 {
-			if g, ok := m.merges.get(s[i].id, s[i+1].id); ok && (at < 0 || g.rank < best.rank) {
-				at, best = i, g
+	s, next := w.syms, w.pairs[:0]
+	for i := range len(s) - 1 {
+		next = append(next, m.mergeOf(s[i].id, s[i+1].id))
+	}
+	for {
+		at := -1
+		for i := range next {
+			if next[i].rank >= 0 && (at < 0 || next[i].rank < next[at].rank) {
+				at = i
 			}
 		}
 		if at < 0 {
 			break
 		}
-		s[at].id = best.id
+		s[at].id = next[at].id
 		s[at].n += s[at+1].n
 		s = append(s[:at+1], s[at+2:]...)
+		next = append(next[:at], next[at+1:]...)
+		if at > 0 {
+			next[at-1] = m.mergeOf(s[at-1].id, s[at].id)
+		}
+		if at < len(next) {
+			next[at] = m.mergeOf(s[at].id, s[at+1].id)
+		}
 	}
-	w.syms = s
+	w.syms, w.pairs = s, next
+}
+
+// mergeOf is what two symbols become; its rank is negative if they do not merge.
+func (m *bpe) mergeOf(a, b int32) merge {
+	if g, ok := m.merges.get(a, b); ok {
+		return g
+	}
+	return merge{rank: -1}
 }
 
 // A runeTable finds the token that is one character.
