@@ -62,40 +62,55 @@ func (m *bpe) nameBytes() {
 // mark is what Llama and its kin write for a space.
 const mark = "▁"
 
-// wordCut cuts a text before marks where no token can reach across: words can
-// be cached, whole texts cannot. A merge over a cut would make a token that
-// holds the mark behind the character before it, so every token is looked at
-// once: Llama 2 has none, Gemma and Mistral have a few.
+// wordCut cuts a text where no token can reach across: words can be cached,
+// whole texts cannot. A merge over a cut would make a token that holds the two
+// characters around it side by side, so every token is looked at once. Cuts are
+// looked for between ASCII characters and before marks: before those, Llama 2
+// has no crossing token, Gemma and Mistral have a few.
 func (m *bpe) wordCut() splitter {
-	whole := func(s string) int { return len(s) }
-	if _, ok := m.symbols[mark]; !ok || m.ignoreMerges {
-		return whole
+	var joined [128][128]bool // ASCII pairs that stay together
+	for a := range joined {
+		for b := range joined[a] {
+			// Unknown characters may become one token.
+			joined[a][b] = m.runes.low[a] < 0 || m.runes.low[b] < 0
+		}
 	}
-	crossed := map[rune]bool{} // characters that a token holds before a mark
+	crossed := map[rune]bool{'▁': true} // characters that a token holds before a mark; a run of marks stays together
 	for s := range m.symbols {
+		if byteInside(s) {
+			return func(s string) int { return len(s) }
+		}
 		for i := 1; i < len(s); i++ {
-			if !strings.HasPrefix(s[i:], mark) {
-				continue
-			}
-			before, _ := utf8.DecodeLastRuneInString(s[:i])
-			crossed[before] = true
-			if strings.HasSuffix(s[:i], ">") && strings.Contains(s[:i], "<0x") {
-				return whole // it may stand for a byte
+			if s[i-1] < 0x80 && s[i] < 0x80 {
+				joined[s[i-1]][s[i]] = true
+			} else if strings.HasPrefix(s[i:], mark) {
+				before, _ := utf8.DecodeLastRuneInString(s[:i])
+				crossed[before] = true
 			}
 		}
 	}
-	crossed['▁'] = true // a run of marks stays together
+	if _, ok := m.symbols[mark]; !ok || m.ignoreMerges {
+		return func(s string) int { return len(s) }
+	}
 	return func(s string) int {
-		for i := 1; ; {
-			n := strings.Index(s[min(i, len(s)):], mark)
-			if n < 0 {
-				return len(s)
+		for i := 1; i < len(s); i++ {
+			if s[i] < 0x80 {
+				if s[i-1] < 0x80 && !joined[s[i-1]][s[i]] {
+					return i
+				}
+			} else if s[i] == mark[0] && strings.HasPrefix(s[i:], mark) {
+				if before, _ := utf8.DecodeLastRuneInString(s[:i]); !crossed[before] {
+					return i
+				}
 			}
-			i += n
-			if before, _ := utf8.DecodeLastRuneInString(s[:i]); !crossed[before] {
-				return i
-			}
-			i += len(mark)
 		}
+		return len(s)
 	}
+}
+
+// byteInside tells whether a token holds the name of a byte, such as <0x0A>,
+// and more: it could be made of that byte's token.
+func byteInside(s string) bool {
+	i := strings.Index(s, "<0x")
+	return i >= 0 && len(s) > 6 && i+6 <= len(s) && s[i+5] == '>'
 }
