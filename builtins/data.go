@@ -19,7 +19,7 @@ func dataModule() Module {
 			dataJSONL(), dataCSV(), dataParquet(), dataText(), dataRows(),
 			dataMap(), dataFilter(), dataCombine(), dataJoin(), dataExclude(), dataDedup(),
 			dataSplit(), dataSample(), dataHead(), dataSort(), dataTop(),
-			dataValidate(), dataRead(), dataCount(), dataPreview(), dataWrite(),
+			dataValidate(), dataRead(), dataCount(), dataPreview(), dataWrite(), dataHub(),
 		},
 	}
 }
