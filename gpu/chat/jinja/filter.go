@@ -359,8 +359,8 @@ func dictSort(r *run, v Value, a args) Value {
 	if !ok {
 		r.fail("dictsort wants a dict, not %s", typeName(v))
 	}
-	by := map[Value]int64{"key": 0, "value": 1}
-	at, ok := by[b.or(1, "key")]
+	by, _ := asText(b.or(1, "key"))
+	at, ok := map[string]Value{"key": int64(0), "value": int64(1)}[by]
 	if !ok {
 		r.fail("dictsort sorts by key or value")
 	}
