@@ -45,12 +45,13 @@ var allowed = map[string][]string{
 	"gpu/train":                {"gpu", "gpu/model", "gpu/safetensors"},
 
 	"builtins/dataset":      {},
+	"builtins/hub":          {},
 	"builtins/teacher":      {},
 	"builtins/teacher/stub": {}, // a provider for tests
 	"builtins/grade":        {},
 	"builtins/sweep":        {},
 	"builtins": {
-		"builtins/dataset", "builtins/teacher", "builtins/grade", "builtins/sweep",
+		"builtins/dataset", "builtins/hub", "builtins/teacher", "builtins/grade", "builtins/sweep",
 		"runtime", "runtime/store", "runtime/cas", "runtime/event",
 		"gpu", "gpu/safetensors", "gpu/token", "gpu/chat", "gpu/chat/jinja", "gpu/model", "gpu/train", // not the devices: main brings one
 	},
@@ -67,7 +68,7 @@ var allowed = map[string][]string{
 var doors = map[string][]string{
 	"C":                               {"gpu/cpu", "gpu/cpu/internal/peer", "gpu/cuda/internal/driver", "gpu/cuda/internal/libs"},
 	"gorgonia.org/cu":                 {"gpu/cuda/internal/driver"},
-	"net/http":                        {"builtins/teacher", "builtins/teacher/stub"},
+	"net/http":                        {"builtins/hub", "builtins/teacher", "builtins/teacher/stub"},
 	"go.starlark.net":                 {"builtins", "runtime/run.go", "runtime/load.go", "runtime/trace.go"},
 	"github.com/mattn/go-sqlite3":     {"runtime/store"},
 	"database/sql":                    {"runtime/store"},

@@ -19,7 +19,7 @@ func dataModule() Module {
 			dataExamples(), dataJSONL(), dataCSV(), dataParquet(), dataText(), dataRows(),
 			dataMap(), dataFilter(), dataCombine(), dataJoin(), dataExclude(), dataDedup(),
 			dataSplit(), dataSample(), dataHead(), dataSort(), dataTop(),
-			dataCheck(), dataValidate(), dataRedact(), dataRead(), dataCount(), dataPreview(), dataWrite(),
+			dataCheck(), dataValidate(), dataRedact(), dataRead(), dataCount(), dataPreview(), dataWrite(), dataHub(),
 		},
 	}
 }

@@ -69,8 +69,9 @@ func (a *trainArgs) check() error {
 		return errors.New("patience needs rows to evaluate on: give validation_split or validation, or set patience=0")
 	case a.Patience < 0 || a.MinDelta < 0:
 		return errors.New("patience and min_delta may not be negative")
-	case a.Turns != string(chat.AllTurns) && a.Turns != string(chat.LastTurn):
-		return fmt.Errorf("turns: got %q, want all or last", a.Turns)
+	}
+	if err := checkTurns(a.Turns); err != nil {
+		return err
 	}
 	return a.checkChat()
 }

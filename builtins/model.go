@@ -22,7 +22,7 @@ func modelModule() Module {
 	return Module{
 		Name:  "model",
 		Doc:   "Language models: Hugging Face folders of the Llama, Mistral, Qwen2 and Qwen3 families.",
-		Funcs: []Func{modelOpen(), modelTokenizer(), modelNew(), modelTrain(), modelGenerate(), modelPreview(), modelTemplate(), modelExport()},
+		Funcs: []Func{modelOpen(), modelHub(), modelTokenizer(), modelNew(), modelTrain(), modelGenerate(), modelPreview(), modelTemplate(), modelExport()},
 	}
 }
 

@@ -28,7 +28,12 @@ type modelPreviewArgs struct {
 	chatArgs
 }
 
-func (a *modelPreviewArgs) check() error { return a.checkChat() }
+func (a *modelPreviewArgs) check() error {
+	if err := checkTurns(a.Turns); err != nil {
+		return err
+	}
+	return a.checkChat()
+}
 
 func modelPreview() Func {
 	return plain("model.preview", "Shows a row as training sees it: the whole text, and in colour (or in brackets) the tokens that are learnt.",

@@ -37,6 +37,13 @@ func (a *chatArgs) checkChat() error {
 	return err
 }
 
+func checkTurns(turns string) error {
+	if turns != string(chat.AllTurns) && turns != string(chat.LastTurn) {
+		return fmt.Errorf("turns: got %q, want all or last", turns)
+	}
+	return nil
+}
+
 // conversation is an empty conversation with the variables.
 func (a *chatArgs) conversation() (chat.Conversation, error) {
 	c := chat.Conversation{Vars: map[string]jinja.Value{}}

@@ -10,8 +10,9 @@ import (
 type bpe struct {
 	vocab        map[string]int32 // as the file spells it
 	symbols      map[string]int32 // as text has it: raw bytes where the file has Ġ and its kin
-	merges       map[uint64]merge // by left id << 32 | right id
-	bytes        [256]int32       // byte-level: the byte's token; byte fallback: <0xNN>; -1: none
+	runes        runeTable        // the symbols of one character
+	merges       pairs
+	bytes        [256]int32 // byte-level: the byte's token; byte fallback: <0xNN>; -1: none
 	byteLevel    bool
 	byteFallback bool
 	ignoreMerges bool  // a word that is a token is that token
@@ -19,17 +20,16 @@ type bpe struct {
 	fuseUnk      bool  // neighbouring unknowns are one token
 }
 
-type merge struct{ rank, id int32 }
-
 // A symbol is a token or a piece of one to be: n bytes of the word from at on.
 type symbol struct{ id, at, n int32 }
 
 // scratch is the memory of one encoder.
 type scratch struct {
-	syms []symbol
-	prev []int32
-	next []int32
-	heap []candidate
+	syms  []symbol
+	pairs []merge
+	prev  []int32
+	next  []int32
+	heap  []candidate
 }
 
 // encode returns the tokens of a word. They are overwritten by the next call.
@@ -63,8 +63,9 @@ func (m *bpe) startBytes(word string, w *scratch) {
 func (m *bpe) startRunes(word string, w *scratch) {
 	w.syms = w.syms[:0]
 	for i, n := 0, 0; i < len(word); i += n {
-		_, n = utf8.DecodeRuneInString(word[i:])
-		if id, ok := m.symbols[word[i:i+n]]; ok {
+		var r rune
+		r, n = utf8.DecodeRuneInString(word[i:])
+		if id := m.runes.id(r, n); id >= 0 {
 			m.start(w, id, i, n)
 		} else if m.byteFallback && m.haveBytes(word[i:i+n]) {
 			for k := i; k < i+n; k++ {
@@ -100,28 +101,82 @@ func (m *bpe) start(w *scratch, id int32, i, n int) {
 	w.syms = append(w.syms, symbol{id, int32(i), int32(n)})
 }
 
-func (m *bpe) pair(a, b int32) (merge, bool) {
-	g, ok := m.merges[uint64(uint32(a))<<32|uint64(uint32(b))]
-	return g, ok
-}
-
+// mergeShort keeps the merge of each symbol with the next one, and looks up
+// again only what a merge has changed.
 func (m *bpe) mergeShort(w *scratch) {
-	s := w.syms
-	for len(s) > 1 {
-		at, best := -1, merge{}
-		for i := range len(s) - 1 {
-			if g, ok := m.pair(s[i].id, s[i+1].id); ok && (at < 0 || g.rank < best.rank) {
-				at, best = i, g
+	s, next := w.syms, w.pairs[:0]
+	for i := range len(s) - 1 {
+		next = append(next, m.mergeOf(s[i].id, s[i+1].id))
+	}
+	for {
+		at := -1
+		for i := range next {
+			if next[i].rank >= 0 && (at < 0 || next[i].rank < next[at].rank) {
+				at = i
 			}
 		}
 		if at < 0 {
 			break
 		}
-		s[at].id = best.id
+		s[at].id = next[at].id
 		s[at].n += s[at+1].n
 		s = append(s[:at+1], s[at+2:]...)
+		next = append(next[:at], next[at+1:]...)
+		if at > 0 {
+			next[at-1] = m.mergeOf(s[at-1].id, s[at].id)
+		}
+		if at < len(next) {
+			next[at] = m.mergeOf(s[at].id, s[at+1].id)
+		}
 	}
-	w.syms = s
+	w.syms, w.pairs = s, next
+}
+
+// mergeOf is what two symbols become; its rank is negative if they do not merge.
+func (m *bpe) mergeOf(a, b int32) merge {
+	if g, ok := m.merges.get(a, b); ok {
+		return g
+	}
+	return merge{rank: -1}
+}
+
+// A runeTable finds the token that is one character.
+type runeTable struct {
+	low  []int32 // up to U+FFFF; -1: none
+	high map[rune]int32
+}
+
+func newRuneTable(symbols map[string]int32) runeTable {
+	t := runeTable{low: make([]int32, 1<<16), high: map[rune]int32{}}
+	for i := range t.low {
+		t.low[i] = -1
+	}
+	for s, id := range symbols {
+		r, n := utf8.DecodeRuneInString(s)
+		switch {
+		case n != len(s) || r == utf8.RuneError && n < 2:
+		case r < 1<<16:
+			t.low[r] = id
+		default:
+			t.high[r] = id
+		}
+	}
+	return t
+}
+
+// id returns the token of a character of n bytes, -1 if there is none: a byte
+// that is no UTF-8 is no character.
+func (t *runeTable) id(r rune, n int) int32 {
+	if r == utf8.RuneError && n < 2 {
+		return -1
+	}
+	if r < 1<<16 {
+		return t.low[r]
+	}
+	if id, ok := t.high[r]; ok {
+		return id
+	}
+	return -1
 }
 
 // A candidate is a pair that could be merged: symbols l and r, as they were
@@ -174,7 +229,7 @@ func (m *bpe) mergeLong(w *scratch) {
 
 func (m *bpe) consider(w *scratch, l, r int32) {
 	a, b := w.syms[l].id, w.syms[r].id
-	if g, ok := m.pair(a, b); ok {
+	if g, ok := m.merges.get(a, b); ok {
 		w.push(candidate{g, l, r, a, b})
 	}
 }
@@ -216,7 +271,7 @@ func (w *scratch) pop() candidate {
 // addMerges learns the pairs in the order of their rank. As in the reference,
 // a pair that is given twice has the later rank.
 func (m *bpe) addMerges(pairs [][2]string) error {
-	m.merges = make(map[uint64]merge, len(pairs))
+	m.merges = newPairs(len(pairs))
 	for rank, p := range pairs {
 		a, okA := m.vocab[p[0]]
 		b, okB := m.vocab[p[1]]
@@ -224,7 +279,7 @@ func (m *bpe) addMerges(pairs [][2]string) error {
 		if !okA || !okB || !ok {
 			return fmt.Errorf("merge %d, %q and %q: a part or the whole is not in the vocabulary", rank, p[0], p[1])
 		}
-		m.merges[uint64(uint32(a))<<32|uint64(uint32(b))] = merge{int32(rank), id}
+		m.merges.put(a, b, merge{int32(rank), id})
 	}
 	return nil
 }

@@ -30,8 +30,8 @@ const (
 type step func(*encoder, piece)
 
 func (t *Tokenizer) encode(text string, plain []Span, offsets bool) ([]int32, []Span) {
-	e := t.encoders.Get().(*encoder)
-	defer t.encoders.Put(e)
+	e := t.take()
+	defer t.rest(e)
 	e.plain, e.offsets = plain, offsets
 	e.ids, e.spans = make([]int32, 0, len(text)/4+1), nil
 	whole := piece{s: text, first: true}
@@ -44,6 +44,25 @@ func (t *Tokenizer) encode(text string, plain []Span, offsets bool) ([]int32, []
 	ids, spans := e.ids, e.spans
 	e.ids, e.spans, e.plain = nil, nil, nil
 	return ids, spans
+}
+
+// take returns an encoder that nobody else uses. A sync.Pool would lose the
+// caches at every collection of garbage.
+func (t *Tokenizer) take() *encoder {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n := len(t.encoders); n > 0 {
+		e := t.encoders[n-1]
+		t.encoders = t.encoders[:n-1]
+		return e
+	}
+	return &encoder{t: t, cache: map[string][]symbol{}}
+}
+
+func (t *Tokenizer) rest(e *encoder) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.encoders = append(t.encoders, e)
 }
 
 func (e *encoder) emit(id int32, at Span) {

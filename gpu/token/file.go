@@ -110,7 +110,7 @@ func (f *file) build() (*Tokenizer, error) {
 		return nil, err
 	}
 	last := (*encoder).word
-	if f.PreTokenizer == nil {
+	if !t.model.byteLevel {
 		last = splitBy(t.model.wordCut(), last)
 	}
 	if t.split, err = preTokenizers(f.PreTokenizer, last); err != nil {

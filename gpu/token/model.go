@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 func (f *fileModel) build(byteLevel bool) (*bpe, error) {
@@ -37,6 +38,9 @@ func (f *fileModel) build(byteLevel bool) (*bpe, error) {
 			}
 		}
 	}
+	if !byteLevel {
+		m.runes = newRuneTable(m.symbols)
+	}
 	m.nameBytes()
 	return m, m.addMerges(f.Merges)
 }
@@ -58,27 +62,55 @@ func (m *bpe) nameBytes() {
 // mark is what Llama and its kin write for a space.
 const mark = "▁"
 
-// wordCut cuts a text without pre-tokens before marks, where no token can
-// reach across: words can be cached, whole texts cannot. It is found by
-// looking at every token; Gemma has one that crosses.
+// wordCut cuts a text where no token can reach across: words can be cached,
+// whole texts cannot. A merge over a cut would make a token that holds the two
+// characters around it side by side, so every token is looked at once. Cuts are
+// looked for between ASCII characters and before marks: before those, Llama 2
+// has no crossing token, Gemma and Mistral have a few.
 func (m *bpe) wordCut() splitter {
-	whole := func(s string) int { return len(s) }
-	if _, ok := m.symbols[mark]; !ok || m.ignoreMerges {
-		return whole
-	}
-	for s := range m.symbols {
-		if cutBeforeMark(s) < len(s) {
-			return whole
+	var joined [128][128]bool // ASCII pairs that stay together
+	for a := range joined {
+		for b := range joined[a] {
+			// Unknown characters may become one token.
+			joined[a][b] = m.runes.low[a] < 0 || m.runes.low[b] < 0
 		}
 	}
-	return cutBeforeMark
+	crossed := map[rune]bool{'▁': true} // characters that a token holds before a mark; a run of marks stays together
+	for s := range m.symbols {
+		if byteInside(s) {
+			return func(s string) int { return len(s) }
+		}
+		for i := 1; i < len(s); i++ {
+			if s[i-1] < 0x80 && s[i] < 0x80 {
+				joined[s[i-1]][s[i]] = true
+			} else if strings.HasPrefix(s[i:], mark) {
+				before, _ := utf8.DecodeLastRuneInString(s[:i])
+				crossed[before] = true
+			}
+		}
+	}
+	if _, ok := m.symbols[mark]; !ok || m.ignoreMerges {
+		return func(s string) int { return len(s) }
+	}
+	return func(s string) int {
+		for i := 1; i < len(s); i++ {
+			if s[i] < 0x80 {
+				if s[i-1] < 0x80 && !joined[s[i-1]][s[i]] {
+					return i
+				}
+			} else if s[i] == mark[0] && strings.HasPrefix(s[i:], mark) {
+				if before, _ := utf8.DecodeLastRuneInString(s[:i]); !crossed[before] {
+					return i
+				}
+			}
+		}
+		return len(s)
+	}
 }
 
-// cutBeforeMark returns where the first mark after something else begins.
-func cutBeforeMark(s string) int {
-	marks := len(s) - len(strings.TrimLeft(s, mark))
-	if i := strings.Index(s[marks:], mark); i >= 0 {
-		return marks + i
-	}
-	return len(s)
+// byteInside tells whether a token holds the name of a byte, such as <0x0A>,
+// and more: it could be made of that byte's token.
+func byteInside(s string) bool {
+	i := strings.Index(s, "<0x")
+	return i >= 0 && len(s) > 6 && i+6 <= len(s) && s[i+5] == '>'
 }

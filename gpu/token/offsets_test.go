@@ -91,10 +91,30 @@ func FuzzLoad(f *testing.F) {
 	f.Add(with(""))
 	f.Add(with(`,"added_tokens":[{"id":4,"content":"<e>","normalized":true}],"normalizer":{"type":"Prepend","prepend":"x"}`))
 	f.Add(`{"model":{"vocab":{"▁":0,"a":1},"merges":[],"byte_fallback":true},"pre_tokenizer":{"type":"Metaspace","replacement":"▁"}}`)
+	f.Add(with(`,"added_tokens":[{"id":4,"content":"a b","lstrip":true,"rstrip":true,"single_word":true,"special":true}],"normalizer":{"type":"Sequence","normalizers":[{"type":"NFKC"},{"type":"Replace","pattern":{"String":"a"},"content":""}]}`))
+	f.Add(with(`,"post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"a"}},{"Sequence":{"id":"A"}}],"special_tokens":{"a":{"ids":[0]}}},"decoder":{"type":"Sequence","decoders":[{"type":"ByteFallback"},{"type":"Fuse"},{"type":"Strip","content":" ","start":1}]}`))
+	f.Add(`{"model":{"vocab":{"▁":0,"a":1,"▁a":2,"a▁":3,"<unk>":4,"<0x41>":5},"merges":[["▁","a"],["a","▁"]],"unk_token":"<unk>","fuse_unk":true},"normalizer":{"type":"Replace","pattern":{"String":" "},"content":"▁"},"pre_tokenizer":{"type":"Split","pattern":{"String":" "},"behavior":"MergedWithPrevious"}}`)
 	f.Fuzz(func(t *testing.T, s string) {
-		if tk, err := Load(strings.NewReader(s)); err == nil {
-			ids := tk.EncodeSpecial("a b\xff ab<e>é")
-			tk.Decode(ids)
+		tk, err := Load(strings.NewReader(s))
+		if err != nil {
+			return
+		}
+		text := "a b\xff ab<e>é a▁ A  \u0301"
+		ids := tk.EncodeSpecial(text)
+		tk.Decode(ids)
+		with, spans := tk.EncodeOffsets(text)
+		if again := tk.Encode(text); len(spans) != len(with) || !slices.Equal(with, again) {
+			t.Errorf("ids %v, and %v with offsets", again, with)
+		}
+		for _, id := range ids {
+			if id < 0 || int(id) >= tk.Vocab() {
+				t.Errorf("id %d of %d", id, tk.Vocab())
+			}
+		}
+		for _, at := range spans {
+			if at.From < 0 || at.To < at.From || at.To > len(text) {
+				t.Errorf("span %v of %d bytes", at, len(text))
+			}
 		}
 	})
 }

@@ -104,6 +104,9 @@ func replace(old, with string) func(*encoder, piece) piece {
 		if !strings.Contains(p.s, old) {
 			return p
 		}
+		if !e.offsets {
+			return piece{s: strings.ReplaceAll(p.s, old, with), first: p.first}
+		}
 		r := e.rewrite(p)
 		for {
 			i := strings.Index(p.s[r.i:], old)

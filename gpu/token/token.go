@@ -32,7 +32,8 @@ type Tokenizer struct {
 	special   []bool           // of each id
 	spoken    map[int32]string // what the decoder gets instead of text: normalized added tokens
 	config    Config
-	encoders  sync.Pool // of *encoder, each with a cache of its own
+	mu        sync.Mutex // of encoders
+	encoders  []*encoder // at rest, each with a cache of its own
 }
 
 // A Span is a range of bytes of the text, From up to To.
@@ -55,7 +56,6 @@ func load(r io.Reader, c Config) (*Tokenizer, error) {
 		return nil, fmt.Errorf("token: tokenizer.json: %w", err)
 	}
 	t.config = c
-	t.encoders.New = func() any { return &encoder{t: t, cache: map[string][]symbol{}} }
 	return t, nil
 }
 

@@ -34,7 +34,7 @@ func getItem(r *run, v, key Value) Value {
 			return item
 		}
 	}
-	if name, ok := text1(key); ok {
+	if name, ok := asText(key); ok {
 		if a, ok := attrOf(r, v, name); ok {
 			return a
 		}
@@ -100,7 +100,7 @@ func nth(r *run, v Value, i int64) (Value, bool) {
 		}
 		return items[i], true
 	}
-	s, ok := text1(v)
+	s, ok := asText(v)
 	if !ok {
 		return nil, false
 	}
@@ -135,7 +135,7 @@ func runeAt(s string, i int) int {
 // sliceOf is v[from:to:step].
 func sliceOf(r *run, v Value, parts [3]Value) Value {
 	refuseUndefined(r, v)
-	s, isText := text1(v)
+	s, isText := asText(v)
 	items, isList := sequence(v)
 	n := len(items)
 	switch {

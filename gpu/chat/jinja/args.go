@@ -63,7 +63,7 @@ func (b bound) or(i int, v Value) Value {
 
 // text returns an argument that must be text.
 func (b bound) text(i int) string {
-	s, ok := text1(b.value(i))
+	s, ok := asText(b.value(i))
 	if !ok {
 		refuseUndefined(b.r, b.vals[i])
 		b.r.fail("%s wants a string as %s, not %s", b.of, b.names[i], typeName(b.vals[i]))

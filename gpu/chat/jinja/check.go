@@ -24,7 +24,7 @@ var tests = map[string]testFunc{
 		return ok
 	},
 	"string": func(_ *run, v Value, _ args) bool {
-		_, ok := text1(v)
+		_, ok := asText(v)
 		return ok
 	},
 	"mapping": func(_ *run, v Value, _ args) bool {

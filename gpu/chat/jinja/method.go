@@ -179,7 +179,7 @@ func affix(r *run, s string, a args, has func(string, string) bool) Value {
 	b := a.bind(r, "startswith", "prefix")
 	if some, ok := b.value(0).(Tuple); ok {
 		for _, v := range some {
-			if t, ok := text1(v); ok && has(s, t) {
+			if t, ok := asText(v); ok && has(s, t) {
 				return true
 			}
 		}
@@ -232,27 +232,30 @@ func indexOrFail(r *run, name, s string, a args, find func(string, string) int) 
 func splitLines(r *run, s string, a args) Value {
 	keep := a.bind(r, "splitlines", "keepends").flag(0, false)
 	r.room(4 * len(s))
-	var out []string
+	return texts(lines(s, keep))
+}
+
+// lines cuts a text where Python's str.splitlines does.
+func lines(s string, keepEnds bool) (out []string) {
 	for s != "" {
 		i := strings.IndexFunc(s, func(c rune) bool {
 			return c >= '\n' && c <= '\r' || c >= 0x1c && c <= 0x1e || c == 0x85 || c == 0x2028 || c == 0x2029
 		})
 		if i < 0 {
-			out = append(out, s)
-			break
+			return append(out, s)
 		}
 		_, w := utf8.DecodeRuneInString(s[i:])
 		if strings.HasPrefix(s[i:], "\r\n") {
 			w = 2
 		}
 		end := i
-		if keep {
+		if keepEnds {
 			end += w
 		}
 		out = append(out, s[:end])
 		s = s[i+w:]
 	}
-	return texts(out)
+	return out
 }
 
 func partition(r *run, s string, a args, fromEnd bool) Value {

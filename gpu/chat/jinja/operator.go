@@ -30,7 +30,7 @@ func arithmetic(r *run, op string, a, b Value) Value {
 			return repeated(r, a, y)
 		}
 	case "%":
-		if s, ok := text1(a); ok {
+		if s, ok := asText(a); ok {
 			return r.made(percent(r, s, b))
 		}
 	}
@@ -142,8 +142,8 @@ func floats(r *run, op string, a, b float64) Value {
 
 // joined is + of texts and of lists; nil for anything else.
 func joined(r *run, a, b Value) Value {
-	x, okA := text1(a)
-	y, okB := text1(b)
+	x, okA := asText(a)
+	y, okB := asText(b)
 	if okA && okB {
 		r.room(len(x) + len(y))
 		_, safeA := a.(markup)
@@ -181,7 +181,7 @@ func repeated(r *run, v Value, n int64) Value {
 		}
 		r.room(size * int(n))
 	}
-	if s, ok := text1(v); ok {
+	if s, ok := asText(v); ok {
 		fits(len(s))
 		return strings.Repeat(s, int(n))
 	}

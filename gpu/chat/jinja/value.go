@@ -118,8 +118,8 @@ func equal(r *run, a, b Value) bool {
 	case nil:
 		return b == nil
 	case string, markup:
-		x, _ := text1(a)
-		y, ok := text1(b)
+		x, _ := asText(a)
+		y, ok := asText(b)
 		return ok && x == y
 	case List:
 		b, ok := b.(List)
@@ -188,8 +188,8 @@ func toInt(b bool) int64 {
 	return 0
 }
 
-// text1 returns a value that is text.
-func text1(v Value) (string, bool) {
+// asText returns a value that is text.
+func asText(v Value) (string, bool) {
 	switch v := v.(type) {
 	case string:
 		return v, true
@@ -215,8 +215,8 @@ func order(r *run, a, b Value) int {
 		}
 		return 0
 	}
-	if x, ok := text1(a); ok {
-		if y, ok := text1(b); ok {
+	if x, ok := asText(a); ok {
+		if y, ok := asText(b); ok {
 			return strings.Compare(x, y)
 		}
 	}
@@ -269,7 +269,7 @@ func iterate(r *run, v Value) []Value {
 		}
 		refuseUndefined(r, v)
 	case string, markup:
-		s, _ := text1(v)
+		s, _ := asText(v)
 		r.room(len(s) * 8)
 		var out []Value
 		for _, c := range s {
@@ -282,8 +282,8 @@ func iterate(r *run, v Value) []Value {
 }
 
 func contains(r *run, all, one Value) bool {
-	if s, ok := text1(all); ok {
-		sub, ok := text1(one)
+	if s, ok := asText(all); ok {
+		sub, ok := asText(one)
 		if !ok {
 			refuseUndefined(r, one)
 			r.fail("%s cannot be in a string", typeName(one))
