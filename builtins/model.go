@@ -266,7 +266,9 @@ type decodingArgs struct {
 	MaxNewTokens int     `arg:"max_new_tokens=128" doc:"tokens of an answer at most; an answer that is cut off is called truncated"`
 	Prompt       string  `arg:"prompt={prompt}\n" doc:"what the model is shown; names of columns in braces are filled in"`
 	Temperature  float64 `arg:"temperature=0.0" doc:"0: the likeliest token; otherwise tokens are drawn"`
-	TopP         float64 `arg:"top_p=1.0" doc:"draw from the fewest tokens that together are this likely"`
+	TopK         int     `arg:"top_k=0" doc:"draw from so many of the likeliest tokens; 0: from all" hash:"set"`
+	TopP         float64 `arg:"top_p=1.0" doc:"draw from the fewest of these that together are this likely"`
+	Penalty      float64 `arg:"repetition_penalty=1.0" doc:"makes tokens less likely that were there already, as transformers does" hash:"set"`
 	Seed         int64   `arg:"seed=1" doc:"of the draws"`
 	BatchSize    int     `arg:"batch_size=64" doc:"prompts at a time; does not change answers" hash:"-"`
 }
@@ -292,7 +294,7 @@ func (l *loaded) write(ctx context.Context, s *runtime.Step, a *model.Adapter, r
 	out := make([]answer, len(rows))
 	done := 0
 	for c, err := range l.Generate(ctx, a, prompts, model.Decoding{
-		MaxNew: d.MaxNewTokens, Batch: d.BatchSize, Temperature: d.Temperature, TopP: d.TopP, Seed: uint64(d.Seed),
+		MaxNew: d.MaxNewTokens, Batch: d.BatchSize, Temperature: d.Temperature, TopK: d.TopK, TopP: d.TopP, Penalty: d.Penalty, Seed: uint64(d.Seed),
 	}) {
 		if err != nil {
 			return nil, err
