@@ -18,14 +18,15 @@ func loraModule() Module {
 	return Module{
 		Name:  "lora",
 		Doc:   "Low-rank adapters, in PEFT's terms and files.",
-		Funcs: []Func{loraTrain(), loraMerge()},
+		Funcs: []Func{loraOpen(), loraTrain(), loraMerge()},
 	}
 }
 
 func adapterKind() KindDoc {
 	return KindDoc{
 		Name: "adapter",
-		Doc:  "A LoRA adapter as PEFT writes it: adapter_config.json and adapter_model.safetensors.",
+		Doc: "A LoRA adapter as PEFT writes it: adapter_config.json and adapter_model.safetensors. One that was trained here lies\n" +
+			"in final/, beside checkpoint-N/, trainer_state.json and training_summary.json.",
 		Facts: []Fact{
 			{"best_step", "update after which the kept weights were taken"},
 			{"best_eval_loss", "loss on the validation rows there, in nats per trained token"},
@@ -45,6 +46,7 @@ type trainArgs struct {
 	LR          float64 `arg:"lr=2e-4" doc:"learning rate at the top of the schedule"`
 	Schedule    string  `arg:"schedule=linear" doc:"constant, linear, cosine or wsd"`
 	Warmup      float64 `arg:"warmup=0.0" doc:"updates, or below 1 a share of all"`
+	Decay       float64 `arg:"decay=0.1" doc:"how long the schedule wsd falls at its end: updates, or below 1 a share of all" hash:"set"`
 	Epochs      float64 `arg:"epochs=3.0" doc:"passes over the data at most"`
 	MaxSteps    int     `arg:"max_steps=0" doc:"updates at most; 0: as epochs says"`
 	BatchSize   int     `arg:"batch_size=8" doc:"examples per update"`
@@ -79,30 +81,31 @@ func (a *trainArgs) check() error {
 func (a *trainArgs) options() train.Options {
 	o := train.Default()
 	o.Epochs, o.MaxSteps, o.Batch, o.MicroTokens = a.Epochs, a.MaxSteps, a.BatchSize, a.MicroTokens
-	o.LR, o.Schedule, o.Warmup, o.WeightDecay = a.LR, train.Schedule(a.Schedule), a.Warmup, a.WeightDecay
+	o.LR, o.Schedule, o.Warmup, o.Decay, o.WeightDecay = a.LR, train.Schedule(a.Schedule), a.Warmup, a.Decay, a.WeightDecay
 	o.MaxGradNorm, o.EvalSteps, o.Seed = a.MaxGradNorm, a.EvalSteps, uint64(a.Seed)
 	return o
 }
 
 type loraTrainArgs struct {
-	Model    Handle             `arg:"model" kind:"model" doc:"the base; it does not change"`
-	Data     Handle             `arg:"data" kind:"dataset" doc:"rows with prompt and completion"`
-	Rank     int                `arg:"r=8" doc:"width of the adapter"`
-	Alpha    float64            `arg:"alpha=16.0" doc:"scale: alpha / r"`
-	Dropout  float64            `arg:"dropout=0.0" doc:"share of inputs dropped in training"`
-	Targets  []string           `arg:"targets=[\"all-linear\"]" doc:"modules by their names or ends of them, as PEFT has it; all-linear: the seven projections of every layer"`
-	Match    string             `arg:"match=" doc:"in place of targets: a regular expression that whole names must match" hash:"set"`
-	Exclude  []string           `arg:"exclude=[]" doc:"targets that get no adapter after all" hash:"set"`
-	RSLoRA   bool               `arg:"rslora=false" doc:"scale by alpha / sqrt(r) instead"`
-	Ranks    map[string]int     `arg:"rank_pattern={}" doc:"r of single modules: the keys are expressions for the ends of their names" hash:"set"`
-	Alphas   map[string]float64 `arg:"alpha_pattern={}" doc:"alpha of single modules, likewise" hash:"set"`
-	LoRAPlus float64            `arg:"lora_plus=0.0" doc:"learning rate of B as a multiple of A's; 0: the same"`
+	Model     Handle             `arg:"model" kind:"model" doc:"the base; it does not change"`
+	Data      Handle             `arg:"data" kind:"dataset" doc:"rows with prompt and completion"`
+	Rank      int                `arg:"r=8" doc:"width of the adapter"`
+	Alpha     float64            `arg:"alpha=16.0" doc:"scale: alpha / r"`
+	Dropout   float64            `arg:"dropout=0.0" doc:"share of inputs dropped in training"`
+	Targets   []string           `arg:"targets=[\"all-linear\"]" doc:"modules by their names or ends of them, as PEFT has it; all-linear: the seven projections of every layer"`
+	Match     string             `arg:"match=" doc:"in place of targets: a regular expression that whole names must match" hash:"set"`
+	Exclude   []string           `arg:"exclude=[]" doc:"targets that get no adapter after all" hash:"set"`
+	RSLoRA    bool               `arg:"rslora=false" doc:"scale by alpha / sqrt(r) instead"`
+	Ranks     map[string]int     `arg:"rank_pattern={}" doc:"r of single modules: the keys are expressions for the ends of their names" hash:"set"`
+	Alphas    map[string]float64 `arg:"alpha_pattern={}" doc:"alpha of single modules, likewise" hash:"set"`
+	LoRAPlus  float64            `arg:"lora_plus=0.0" doc:"learning rate of B as a multiple of A's; 0: the same"`
+	SaveSteps int                `arg:"save_steps=0" doc:"updates between adapters that are kept as checkpoint-N; 0: only the best is" hash:"set"`
 	trainArgs
 }
 
 func loraTrain() Func {
-	return step("lora.train", 1, runtime.GPU, "Trains an adapter on completions.\n"+
-		"The best weights by validation loss are kept. A killed training goes on where it was, to the same bits.\n"+
+	return step("lora.train", 2, runtime.GPU, "Trains an adapter on completions.\n"+
+		"The best weights by validation loss are kept, in final/. A killed training goes on where it was, to the same bits.\n"+
 		"Trainings that differ in patience and min_delta only share their updates: the later one takes from the checkpoints what it\n"+
 		"would have kept, and trains no further than it must. starbook gc --trajectories gives their room back.",
 		func(ctx context.Context, h *Host, s *runtime.Step, a loraTrainArgs) (runtime.Artifact, error) {
@@ -125,22 +128,29 @@ func loraTrain() Func {
 			defer adapter.Close()
 			o := a.options()
 			o.LoRAPlus = a.LoRAPlus
-			facts, err := fit(ctx, s, m, adapter, a.Data, a.trainArgs, o, trajectoryOf(a))
+			f := &fitting{step: s, adapter: adapter, base: modelName(a.Model), saveSteps: a.SaveSteps}
+			facts, err := f.fit(ctx, m, a.Data, a.trainArgs, o, trajectoryOf(a))
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
-			dir, err := os.MkdirTemp("", "starbook-")
+			return keep(s, "adapter", f.folder(), func(string) bool { return true }, facts)
+		})
+}
+
+type loraOpenArgs struct {
+	Path File `arg:"path" doc:"folder with adapter_config.json and adapter_model.safetensors, or one with such a final/"`
+}
+
+func loraOpen() Func {
+	return step("lora.open", 1, runtime.CPU, "Takes an adapter of PEFT into the store. What this engine does not compute as PEFT does is refused by name.",
+		func(_ context.Context, _ *Host, s *runtime.Step, a loraOpenArgs) (runtime.Artifact, error) {
+			l, err := model.ReadLoRA(adapterIn(a.Path.Path))
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
-			defer os.RemoveAll(dir)
-			if err := adapter.Save(dir, modelName(a.Model)); err != nil {
-				return runtime.Artifact{}, err
-			}
-			if err := os.WriteFile(filepath.Join(dir, "training_summary.json"), append(summary(facts), '\n'), 0o644); err != nil {
-				return runtime.Artifact{}, err
-			}
-			return keep(s, "adapter", dir, func(string) bool { return true }, facts)
+			return keep(s, "adapter", adapterIn(a.Path.Path), func(name string) bool {
+				return name == "adapter_config.json" || name == "adapter_model.safetensors"
+			}, Facts{"name": filepath.Base(a.Path.Path), "r": l.Rank})
 		})
 }
 
@@ -162,7 +172,8 @@ func modelTrain() Func {
 			if _, err := m.Unfreeze(); err != nil {
 				return runtime.Artifact{}, err
 			}
-			facts, err := fit(ctx, s, m, nil, a.Data, a.trainArgs, a.options(), trajectoryOf(a))
+			f := &fitting{step: s}
+			facts, err := f.fit(ctx, m, a.Data, a.trainArgs, a.options(), trajectoryOf(a))
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
@@ -213,7 +224,7 @@ func (l *loaded) examples(s *runtime.Step, data Handle, a trainArgs) (examples, 
 		}
 		rows, heldRows = parts[0], parts[1]
 	}
-	r, err := newRenderer(l.Dir, l.Tokenizer, l.Config.EOS, a.Prompt, a.chatArgs)
+	r, err := newRenderer(l.Dir, l.Tokenizer, l.Stops(), a.Prompt, a.chatArgs)
 	if err != nil {
 		return nil, nil, 0, err
 	}
@@ -229,99 +240,4 @@ func (l *loaded) examples(s *runtime.Step, data Handle, a trainArgs) (examples, 
 		s.Warn(fmt.Sprintf("%s longer than %d tokens left out", plural(left, "examples"), limit))
 	}
 	return examples, held, left, nil
-}
-
-type loraMergeArgs struct {
-	Model       Handle  `arg:"model" kind:"model" doc:"the base"`
-	Adapter     Handle  `arg:"adapter" kind:"adapter" doc:"of lora.train, or from PEFT"`
-	Name        string  `arg:"name=" doc:"what reports call the result; empty: the base's name and +lora"`
-	Type        string  `arg:"type=" doc:"empty: weights keep their type; float32: those that change become that; float16: all do" hash:"set"`
-	TwoRounding bool    `arg:"two_rounding=false" doc:"round the change before it is added, as PEFT's safe_merge does" hash:"set"`
-	Probe       *Handle `arg:"probe=None" kind:"dataset" doc:"rows to compare the predictions of the merged model on with those of base and adapter" hash:"set"`
-	Prompt      string  `arg:"prompt={prompt}\n" doc:"what the models read of such a row; names of columns in braces are filled in" hash:"set"`
-	ProbeRows   int     `arg:"probe_rows=32" doc:"as many of them at most" hash:"set"`
-	chatArgs
-}
-
-func (a *loraMergeArgs) check() error { return a.checkChat() }
-
-func loraMerge() Func {
-	return step("lora.merge", 1, runtime.GPU, "Folds an adapter into its base, rounding once, and says what the rounding lost.\n"+
-		".retained is the share of the change that survived, .error the relative size of what was added; with probe also\n"+
-		".kl, how far the merged model's predictions are from those of base and adapter, in nats per token, and .agree, how often\n"+
-		"their likeliest tokens agree.",
-		func(ctx context.Context, h *Host, s *runtime.Step, a loraMergeArgs) (runtime.Artifact, error) {
-			dtype, ok := map[string]string{"": "", "float16": "F16", "float32": "F32"}[a.Type]
-			if !ok {
-				return runtime.Artifact{}, fmt.Errorf("type: got %q, want float16, float32 or nothing", a.Type)
-			}
-			m, err := h.open(s, a.Model)
-			if err != nil {
-				return runtime.Artifact{}, err
-			}
-			defer m.Close()
-			adapter, err := m.adapter(s, a.Adapter)
-			if err != nil {
-				return runtime.Artifact{}, err
-			}
-			defer adapter.Close()
-			dir, err := os.MkdirTemp("", "starbook-")
-			if err != nil {
-				return runtime.Artifact{}, err
-			}
-			defer os.RemoveAll(dir)
-			out := filepath.Join(dir, "merged")
-			report, err := adapter.Merge(ctx, m.Dir, out, model.MergeOptions{Type: dtype, TwoRoundings: a.TwoRounding})
-			if err != nil {
-				return runtime.Artifact{}, err
-			}
-			if advice := report.Advice(dtype); advice != "" {
-				s.Warn(advice)
-			}
-			facts := Facts{
-				"name": a.Name, "parameters": m.Config.Size(), "retained": report.Total.Retained, "error": report.Total.Error,
-				"worst": report.Worst().Name, "worst_error": report.Worst().Error, "tensors": len(report.Tensors),
-			}
-			if a.Name == "" {
-				facts["name"] = modelName(a.Model) + "+lora"
-			}
-			if a.Probe != nil {
-				if err := m.probe(ctx, s, adapter, out, a, facts); err != nil {
-					return runtime.Artifact{}, err
-				}
-			}
-			return keep(s, "model", out, modelFiles, facts)
-		})
-}
-
-// probe compares the merged file with base and adapter.
-func (l *loaded) probe(ctx context.Context, s *runtime.Step, adapter *model.Adapter, merged string, a loraMergeArgs, facts Facts) error {
-	rows, err := ReadRows(s.Store(), *a.Probe)
-	if err != nil {
-		return err
-	}
-	render, err := newRenderer(l.Dir, l.Tokenizer, l.Config.EOS, a.Prompt, a.chatArgs)
-	if err != nil {
-		return err
-	}
-	var texts [][]int32
-	for i, r := range rows[:min(len(rows), a.ProbeRows)] {
-		tokens, err := render.ask(r)
-		if err != nil {
-			return fmt.Errorf("row %d: %w", i+1, err)
-		}
-		texts = append(texts, tokens[:min(len(tokens), l.Config.MaxPositions)])
-	}
-	m, err := model.Open(l.Device(), merged)
-	if err != nil {
-		return err
-	}
-	defer m.Close()
-	d, err := l.Diverge(ctx, adapter, m, texts, 0)
-	if err != nil {
-		return err
-	}
-	s.Log(fmt.Sprintf("merged model against base and adapter, %d tokens: KL %.2g nats (worst %.2g), same likeliest token %.1f %%", d.Tokens, d.KL, d.Worst, 100*d.Agree))
-	facts["kl"], facts["kl_worst"], facts["agree"], facts["probed_tokens"] = d.KL, d.Worst, d.Agree, d.Tokens
-	return nil
 }

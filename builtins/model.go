@@ -10,9 +10,6 @@ import (
 
 	"starbook/builtins/dataset"
 
-	"go.starlark.net/starlark"
-
-	"starbook/gpu"
 	"starbook/gpu/model"
 	"starbook/gpu/token"
 	"starbook/runtime"
@@ -109,7 +106,7 @@ func (l *loaded) adapter(s *runtime.Step, a Handle) (*model.Adapter, error) {
 		return nil, err
 	}
 	defer remove()
-	return model.OpenAdapter(l.Transformer, dir)
+	return model.OpenAdapter(l.Transformer, adapterIn(dir))
 }
 
 // name is what people call a model.
@@ -267,7 +264,9 @@ type decodingArgs struct {
 	MaxNewTokens int     `arg:"max_new_tokens=128" doc:"tokens of an answer at most; an answer that is cut off is called truncated"`
 	Prompt       string  `arg:"prompt={prompt}\n" doc:"what the model is shown; names of columns in braces are filled in"`
 	Temperature  float64 `arg:"temperature=0.0" doc:"0: the likeliest token; otherwise tokens are drawn"`
-	TopP         float64 `arg:"top_p=1.0" doc:"draw from the fewest tokens that together are this likely"`
+	TopK         int     `arg:"top_k=0" doc:"draw from so many of the likeliest tokens; 0: from all" hash:"set"`
+	TopP         float64 `arg:"top_p=1.0" doc:"draw from the fewest of these that together are this likely"`
+	Penalty      float64 `arg:"repetition_penalty=1.0" doc:"makes tokens less likely that were there already, as transformers does" hash:"set"`
 	Seed         int64   `arg:"seed=1" doc:"of the draws"`
 	BatchSize    int     `arg:"batch_size=64" doc:"prompts at a time; does not change answers" hash:"-"`
 	chatArgs
@@ -277,7 +276,7 @@ func (d *decodingArgs) check() error { return d.checkChat() }
 
 // renderer returns what turns questions into tokens for l.
 func (l *loaded) renderer(d decodingArgs) (*renderer, error) {
-	return newRenderer(l.Dir, l.Tokenizer, l.Config.EOS, d.Prompt, d.chatArgs)
+	return newRenderer(l.Dir, l.Tokenizer, l.Stops(), d.Prompt, d.chatArgs)
 }
 
 // write lets a model answer n questions, which prompt renders, until one of
@@ -304,7 +303,8 @@ func (l *loaded) write(ctx context.Context, s *runtime.Step, a *model.Adapter, n
 	}
 	written := n - len(prompts)
 	for c, err := range l.Generate(ctx, a, prompts, model.Decoding{
-		MaxNew: d.MaxNewTokens, Batch: d.BatchSize, Temperature: d.Temperature, TopP: d.TopP, Seed: uint64(d.Seed), EOS: stops, Keys: keys,
+		MaxNew: d.MaxNewTokens, Batch: d.BatchSize, Temperature: d.Temperature, TopK: d.TopK, TopP: d.TopP, Penalty: d.Penalty,
+		Seed: uint64(d.Seed), EOS: stops, Keys: keys,
 	}) {
 		if err != nil {
 			return nil, err
@@ -368,59 +368,4 @@ func modelGenerate() Func {
 			}
 			return WriteRows(s, rows, Facts{"model": modelName(a.Model), "truncated": truncated})
 		})
-}
-
-type modelExportArgs struct {
-	Model Handle `arg:"model" kind:"model|adapter" doc:"what to write"`
-	Path  string `arg:"path" doc:"folder, from the notebook's; files in it are replaced. A model may also become a file: name.gguf"`
-	Type  string `arg:"type=bf16" doc:"of the matrices in a GGUF file: f32, f16, bf16 or q8_0"`
-}
-
-func modelExport() Func {
-	return plain("model.export", "Writes a model or an adapter as a folder, or a model as a GGUF file, that other tools read.\n"+
-		"Of a GGUF file it returns error, the relative error of the matrices that the type costs, worst, the matrix with the\n"+
-		"largest, worst_error and bytes.",
-		func(ctx context.Context, c *Call, a modelExportArgs) (starlark.Value, error) {
-			if !strings.HasSuffix(a.Path, ".gguf") {
-				return starlark.None, export(c.Host, c.Run.Store, a.Model, a.Path)
-			}
-			return exportGGUF(ctx, c, a)
-		})
-}
-
-func exportGGUF(ctx context.Context, c *Call, a modelExportArgs) (starlark.Value, error) {
-	typ, ok := map[string]gpu.Type{"f32": gpu.F32, "f16": gpu.F16, "bf16": gpu.BF16, "q8_0": gpu.Q8_0}[a.Type]
-	if !ok || a.Model.Kind != "model" {
-		return nil, fmt.Errorf("got a %s as %q, want a model as f32, f16, bf16 or q8_0", a.Model.Kind, a.Type)
-	}
-	dir, remove, err := lay(c.Run.Store, a.Model)
-	if err != nil {
-		return nil, err
-	}
-	defer remove()
-	out, err := os.MkdirTemp("", "starbook-")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(out)
-	path := filepath.Join(out, "model.gguf")
-	cost, err := model.ExportGGUF(ctx, dir, path, modelName(a.Model), typ)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.Host.place(path, a.Path); err != nil {
-		return nil, err
-	}
-	facts := starlark.NewDict(4)
-	for _, kv := range []starlark.Tuple{
-		{starlark.String("error"), starlark.Float(cost.Error)},
-		{starlark.String("worst"), starlark.String(cost.Worst)},
-		{starlark.String("worst_error"), starlark.Float(cost.WorstError)},
-		{starlark.String("bytes"), starlark.MakeInt(cost.Bytes)},
-	} {
-		if err := facts.SetKey(kv[0], kv[1]); err != nil {
-			return nil, err
-		}
-	}
-	return facts, nil
 }

@@ -5,6 +5,7 @@ import "C"
 
 import (
 	"math"
+	"slices"
 	"unsafe"
 
 	"starbook/gpu"
@@ -124,12 +125,14 @@ func (d *device) Dropout(out, x gpu.Buf, dim int, starts []int32, keys []uint64,
 	if !d.floats("dropout", out, x) {
 		return
 	}
-	d.pool.each(len(keys), max(1, grain*len(keys)/max(x.Len, 1)), func(s, to, _ int) {
-		for ; s < to; s++ {
-			n := int(starts[s+1]-starts[s]) * dim
-			if n > 0 {
-				at := int(starts[s]) * dim
-				C.dropout(d.isa, from(out, at), from(x, at), 0, C.long(n), C.float(p), C.uint64_t(keys[s]))
+	d.pool.each(x.Len/dim, rows(dim), func(row, to, _ int) {
+		s, _ := slices.BinarySearch(starts, int32(row+1)) // behind the sequence of this row
+		for s--; s < len(keys) && int(starts[s]) < to; s++ {
+			first := int(starts[s])
+			lo, hi := max(row, first)-first, min(to, int(starts[s+1]))-first
+			if lo < hi {
+				at := first * dim
+				C.dropout(d.isa, from(out, at), from(x, at), C.long(lo*dim), C.long(hi*dim), C.float(p), C.uint64_t(keys[s]))
 			}
 		}
 	})

@@ -8,11 +8,13 @@ import (
 // Decoding says how completions are chosen.
 type Decoding struct {
 	MaxNew      int      // tokens of a completion at most
-	EOS         []int32  // each ends a completion; nil: those of the configuration
+	EOS         []int32  // each ends a completion; nil: Transformer.Stops
 	Batch       int      // sequences at a time; 0: 32
 	Rows        int      // prompt tokens computed at a time; 0: 1024
 	Temperature float64  // 0: the likeliest token, else sampling
-	TopP        float64  // sample from the fewest tokens of this probability together; 0: from all
+	TopK        int      // sample from so many of the likeliest tokens; 0: from all
+	TopP        float64  // of these, from the fewest of this probability together; 0: from all
+	Penalty     float64  // of tokens that were there already: positive logits are divided, others multiplied by it; 0: 1
 	Seed        uint64   // of sampling
 	Keys        []uint64 // of sampling, one for each prompt; nil: the prompts' places
 }
@@ -22,7 +24,7 @@ type Decoding struct {
 type Completion struct {
 	Prompt  int       // its place among the prompts
 	Tokens  []int32   // the ending EOS included
-	LogProb []float32 // of each token, in nats, before temperature and TopP
+	LogProb []float32 // of each token, in nats, before temperature, TopK, TopP and Penalty
 	Stopped bool      // by an EOS; otherwise it was cut off
 }
 
@@ -54,6 +56,8 @@ func (o Decoding) check(prompts int) error {
 		return fmt.Errorf("model: generate: batch is %d and rows %d: neither may be negative", o.Batch, o.Rows)
 	case !(o.Temperature >= 0) || !(o.TopP >= 0 && o.TopP <= 1):
 		return fmt.Errorf("model: generate: temperature is %g and top_p %g: they must be at least 0, and top_p at most 1", o.Temperature, o.TopP)
+	case o.TopK < 0 || !(o.Penalty >= 0):
+		return fmt.Errorf("model: generate: top_k is %d and the penalty %g: neither may be negative", o.TopK, o.Penalty)
 	case o.Keys != nil && len(o.Keys) != prompts:
 		return fmt.Errorf("model: generate: %d keys for %d prompts", len(o.Keys), prompts)
 	}

@@ -64,7 +64,7 @@ func newGenerator(m *Transformer, a *Adapter, prompts [][]int32, o Decoding) (*g
 		o.Rows = 1024
 	}
 	if o.EOS == nil {
-		o.EOS = m.Config.EOS
+		o.EOS = m.Stops()
 	}
 	if err := o.check(len(prompts)); err != nil {
 		return nil, err
@@ -181,7 +181,7 @@ func (g *generator) choose(seqs []*sequence) error {
 		x, logits := p.chunk.Slice(0, n*c.Hidden), p.logits.Slice(0, n*c.Vocab)
 		p.m.dev.Embed(x, p.norm, p.picked[from:to], c.Hidden) // gathers the rows
 		p.project(p.atHead(n), n, x, logits)
-		if err := g.picker.pick(p.m.dev, logits, seqs[from:to]); err != nil {
+		if err := g.picker.pick(p.m.dev, logits, g.prompts, seqs[from:to]); err != nil {
 			return err
 		}
 	}

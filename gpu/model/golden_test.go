@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -313,6 +314,82 @@ func greedyTokensOf(t *testing.T, dev gpu.Device, name string) {
 				t.Errorf("%s, case %d, %s: %v (stopped %v), want %v", name, i, c.Model, got.Tokens, got.Stopped, c.Tokens)
 			}
 		}
+	}
+}
+
+// TestDecodingIsThatOfTransformers: a penalty of repetition, and what is left
+// to draw from.
+func TestDecodingIsThatOfTransformers(t *testing.T) {
+	var g struct {
+		Prompt, Tokens []int32
+		Penalty        float64
+		Logits         []float32
+		Warped         []struct {
+			Temperature float64
+			TopK        int     `json:"top_k"`
+			TopP        float64 `json:"top_p"`
+			Tokens      []int
+			Prob        []float64
+		}
+	}
+	readJSON(t, &g, "llama", "decoding.json")
+	m := openGolden(t, ref.New(), "llama")
+	c := collect(t, m, nil, [][]int32{g.Prompt}, Decoding{MaxNew: 32, EOS: []int32{}, Penalty: g.Penalty})[0]
+	if !slices.Equal(c.Tokens, g.Tokens) {
+		t.Errorf("under a penalty of %g: %v, want %v", g.Penalty, c.Tokens, g.Tokens)
+	}
+	for _, w := range g.Warped {
+		k := newPicker(Decoding{Temperature: w.Temperature, TopK: w.TopK, TopP: w.TopP}, 1, len(g.Logits))
+		k.penalise(g.Logits)
+		kept, sum := k.candidates()
+		kept = slices.Sorted(slices.Values(kept))
+		if !slices.Equal(kept, w.Tokens) {
+			t.Errorf("%+v: %v are left", w, kept)
+			continue
+		}
+		for i, token := range kept {
+			if p := k.prob[token] / sum; math.Abs(p-w.Prob[i]) > 1e-6 {
+				t.Errorf("temperature %g, top_k %d, top_p %g: token %d has probability %v, want %v", w.Temperature, w.TopK, w.TopP, token, p, w.Prob[i])
+			}
+		}
+	}
+}
+
+// TestGenerationConfig: the ending tokens of generation_config.json go before
+// those of config.json.
+func TestGenerationConfig(t *testing.T) {
+	m := lively(t, ref.New(), tiny(true))
+	dir := t.TempDir()
+	if err := m.Save(dir, "F32"); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]Generation{
+		`{}`: {Temperature: 1, TopP: 1, TopK: 50, Penalty: 1},
+		`{"eos_token_id":[5,6],"do_sample":true,"temperature":0.7,"top_p":0.8,"top_k":20,"repetition_penalty":1.05}`: {
+			EOS: []int32{5, 6}, Sample: true, Temperature: 0.7, TopP: 0.8, TopK: 20, Penalty: 1.05,
+		},
+	} {
+		if err := os.WriteFile(filepath.Join(dir, "generation_config.json"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		again, err := Open(ref.New(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stops := m.Config.EOS
+		if want.EOS != nil {
+			stops = want.EOS
+		}
+		if !reflect.DeepEqual(again.Generation, want) || !slices.Equal(again.Stops(), stops) {
+			t.Errorf("%s: %+v, stops %v", text, again.Generation, again.Stops())
+		}
+		again.Close()
+	}
+	if err := os.WriteFile(filepath.Join(dir, "generation_config.json"), []byte(`{"eos_token_id":"x"}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(ref.New(), dir); err == nil || !strings.Contains(err.Error(), "generation_config.json") {
+		t.Errorf("error %v", err)
 	}
 }
 

@@ -28,6 +28,10 @@ func Open(dev gpu.Device, dir string) (*Transformer, error) {
 		return nil, fmt.Errorf("model: %s: %w", dir, err)
 	}
 	m.files = src
+	if m.Generation, err = readGeneration(dir); err != nil {
+		m.Close()
+		return nil, err
+	}
 	return m, nil
 }
 

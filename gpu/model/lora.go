@@ -98,15 +98,15 @@ func (l LoRA) modules(cfg Config) ([]module, error) {
 	}
 	switch {
 	case len(found) == 0:
-		return nil, fmt.Errorf("lora: no projection is left: targets %q, excluded %q", cmpOr(l.Match, l.Targets), cmpOr(l.Except, l.Exclude))
+		return nil, fmt.Errorf("lora: no projection is left: targets %q, excluded %q", asked(l.Match, l.Targets), asked(l.Except, l.Exclude))
 	case cfg.Tied && found[len(found)-1].layer < 0:
 		return nil, fmt.Errorf("lora: target lm_head is tied to the embedding table of this model: leave it out, or untie the model first")
 	}
 	return found, nil
 }
 
-// cmpOr is for messages: an expression, or else a list.
-func cmpOr(expr string, list []string) any {
+// asked is for messages: an expression, or else a list.
+func asked(expr string, list []string) any {
 	if expr != "" {
 		return expr
 	}

@@ -11,7 +11,8 @@ import (
 // Transformer is the weights of a model on a device. They are frozen until
 // Unfreeze. It is used by one goroutine at a time, as its device is.
 type Transformer struct {
-	Config Config
+	Config     Config
+	Generation Generation
 
 	dev     gpu.Device
 	weights []*weight // in the order of torch's named_parameters

@@ -15,18 +15,19 @@ type picker struct {
 	vocab  int
 	ids    []int32
 	logp   []float32
-	logits []float32    // (C, V) on the host, when sampling
-	order  []int        // tokens by falling probability
+	logits []float32    // (C, V) on the host, unless the device chooses
+	order  []int        // tokens by falling score
+	score  []float64    // (V) logits after the penalty
 	prob   []float64    // (V)
 	random []*rand.Rand // by prompt, so that no draw depends on another prompt
 }
 
 func newPicker(o Decoding, prompts, vocab int) picker {
 	k := picker{o: o, vocab: vocab}
-	if o.Temperature == 0 {
+	if k.onDevice() {
 		return k
 	}
-	k.prob, k.order = make([]float64, vocab), make([]int, vocab)
+	k.score, k.prob, k.order = make([]float64, vocab), make([]float64, vocab), make([]int, vocab)
 	for i := range prompts {
 		key := uint64(i)
 		if o.Keys != nil {
@@ -37,11 +38,16 @@ func newPicker(o Decoding, prompts, vocab int) picker {
 	return k
 }
 
+// onDevice reports whether the likeliest token is all that is asked for.
+func (k *picker) onDevice() bool {
+	return k.o.Temperature == 0 && (k.o.Penalty == 0 || k.o.Penalty == 1)
+}
+
 // pick appends one token to each sequence. logits (len(seqs), V).
-func (k *picker) pick(d gpu.Device, logits gpu.Buf, seqs []*sequence) error {
+func (k *picker) pick(d gpu.Device, logits gpu.Buf, prompts [][]int32, seqs []*sequence) error {
 	n := len(seqs)
 	k.ids, k.logp = slices.Grow(k.ids[:0], n)[:n], slices.Grow(k.logp[:0], n)[:n]
-	if k.o.Temperature == 0 {
+	if k.onDevice() {
 		d.Argmax(k.ids, k.logp, logits, k.vocab)
 	} else {
 		k.logits = slices.Grow(k.logits[:0], logits.Len)[:logits.Len]
@@ -51,45 +57,88 @@ func (k *picker) pick(d gpu.Device, logits gpu.Buf, seqs []*sequence) error {
 		return err
 	}
 	for i, s := range seqs {
-		if k.o.Temperature > 0 {
-			k.ids[i], k.logp[i] = k.sample(k.logits[i*k.vocab:(i+1)*k.vocab], k.random[s.Prompt])
+		if !k.onDevice() {
+			row := k.logits[i*k.vocab : (i+1)*k.vocab]
+			k.penalise(row, prompts[s.Prompt], s.Tokens)
+			k.ids[i] = int32(k.choose(k.random[s.Prompt]))
+			k.logp[i] = float32(logSoftmax(row)[k.ids[i]])
 		}
 		s.Tokens, s.LogProb = append(s.Tokens, k.ids[i]), append(s.LogProb, k.logp[i])
 	}
 	return nil
 }
 
-// sample draws from softmax(logits/Temperature), cut down to TopP, and returns
-// the token and its log-probability in softmax(logits).
-func (k *picker) sample(logits []float32, random *rand.Rand) (int32, float32) {
-	top := float64(slices.Max(logits))
-	var all float64 // Σ exp(logit - top)
-	var sum float64 // the same at this temperature
+// penalise writes to k.score the logits of a sequence, those of the tokens
+// that are in it already made smaller.
+func (k *picker) penalise(logits []float32, seen ...[]int32) {
 	for i, l := range logits {
-		k.order[i] = i
-		all += math.Exp(float64(l) - top)
-		k.prob[i] = math.Exp((float64(l) - top) / k.o.Temperature)
-		sum += k.prob[i]
+		k.score[i] = float64(l)
 	}
-	order := k.order
-	if k.o.TopP > 0 && k.o.TopP < 1 {
-		slices.SortFunc(order, func(a, b int) int {
-			return cmp.Or(cmp.Compare(k.prob[b], k.prob[a]), cmp.Compare(a, b))
-		})
-		var kept float64
-		for i, t := range order {
-			if kept += k.prob[t]; kept >= k.o.TopP*sum {
-				order, sum = order[:i+1], kept
-				break
+	if k.o.Penalty == 0 || k.o.Penalty == 1 {
+		return
+	}
+	for _, tokens := range seen {
+		for _, t := range tokens {
+			if l := float64(logits[t]); l < 0 {
+				k.score[t] = l * k.o.Penalty
+			} else {
+				k.score[t] = l / k.o.Penalty
 			}
 		}
 	}
-	left, token := random.Float64()*sum, order[len(order)-1]
-	for _, t := range order {
+}
+
+// choose draws a token from k.score, or returns the likeliest one.
+func (k *picker) choose(random *rand.Rand) int {
+	if k.o.Temperature == 0 {
+		best := 0
+		for i, s := range k.score {
+			if s > k.score[best] {
+				best = i
+			}
+		}
+		return best
+	}
+	kept, sum := k.candidates()
+	left := random.Float64() * sum
+	for _, t := range kept {
 		if left -= k.prob[t]; left < 0 {
-			token = t
-			break
+			return t
 		}
 	}
-	return int32(token), float32(float64(logits[token]) - top - math.Log(all))
+	return kept[len(kept)-1]
+}
+
+// candidates returns the tokens that temperature, TopK and TopP leave to draw
+// from, and the sum of their k.prob.
+func (k *picker) candidates() (kept []int, sum float64) {
+	top := slices.Max(k.score)
+	for i, s := range k.score {
+		k.order[i] = i
+		k.prob[i] = math.Exp((s - top) / k.o.Temperature)
+		sum += k.prob[i]
+	}
+	kept = k.order
+	cut := k.o.TopK > 0 && k.o.TopK < len(kept)
+	if !cut && !(k.o.TopP > 0 && k.o.TopP < 1) {
+		return kept, sum
+	}
+	slices.SortFunc(kept, func(a, b int) int {
+		return cmp.Or(cmp.Compare(k.prob[b], k.prob[a]), cmp.Compare(a, b))
+	})
+	if cut {
+		kept, sum = kept[:k.o.TopK], 0
+		for _, t := range kept {
+			sum += k.prob[t]
+		}
+	}
+	if k.o.TopP > 0 && k.o.TopP < 1 {
+		var mass float64
+		for i, t := range kept {
+			if mass += k.prob[t]; mass >= k.o.TopP*sum {
+				return kept[:i+1], mass
+			}
+		}
+	}
+	return kept, sum
 }

@@ -64,7 +64,12 @@ func onDevices(t *testing.T, test func(t *testing.T, dev gpu.Device)) {
 // start returns a Trainer of a fresh adapter, or of the whole model.
 func start(t *testing.T, dev gpu.Device, full bool, o Options) *Trainer {
 	t.Helper()
-	m, err := model.New(dev, tiny(), 1)
+	return startOf(t, dev, tiny(), full, o)
+}
+
+func startOf(t *testing.T, dev gpu.Device, cfg model.Config, full bool, o Options) *Trainer {
+	t.Helper()
+	m, err := model.New(dev, cfg, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,18 +229,25 @@ func (f *fuse) Err() error {
 }
 
 // TestUpdatesDoNotDependOnMicroBatches compares the states after 6 updates,
-// computed at once, by pairs and one by one, bit for bit.
+// computed at once, by pairs and one by one, bit for bit, with biases, windows
+// and norms of heads too.
 func TestUpdatesDoNotDependOnMicroBatches(t *testing.T) {
 	onDevices(t, updatesDoNotDependOnMicroBatches)
 }
 
 func updatesDoNotDependOnMicroBatches(t *testing.T, dev gpu.Device) {
-	for _, full := range []bool{false, true} {
+	qwen2, qwen3 := tiny(), tiny()
+	qwen2.Family, qwen2.Window, qwen2.Sliding = "Qwen2ForCausalLM", 4, []bool{false, true}
+	qwen3.Family = "Qwen3ForCausalLM"
+	for _, c := range []struct {
+		cfg  model.Config
+		full bool
+	}{{tiny(), false}, {tiny(), true}, {qwen2, true}, {qwen3, true}, {qwen3, false}} {
 		var want []byte
 		for _, rows := range []int{1000, 20, 1} {
 			o := options()
 			o.MaxSteps, o.MicroTokens = 6, rows
-			tr := start(t, dev, full, o)
+			tr := startOf(t, dev, c.cfg, c.full, o)
 			finish(t, tr)
 			s, err := tr.State()
 			if err != nil {
@@ -249,7 +261,7 @@ func updatesDoNotDependOnMicroBatches(t *testing.T, dev gpu.Device) {
 			if want == nil {
 				want = b.Bytes()
 			} else if !bytes.Equal(b.Bytes(), want) {
-				t.Errorf("full %v: %d rows at a time, it ends elsewhere", full, rows)
+				t.Errorf("%s, full %v: %d rows at a time, it ends elsewhere", c.cfg.Family, c.full, rows)
 			}
 		}
 	}

@@ -60,6 +60,7 @@ def main():
     write_init("llama")
     write_merged("llama")
     write_peft("mistral")
+    write_decoding("llama")
 
 
 def write_json(path, value):
@@ -293,6 +294,28 @@ def write_generation(name):
         cases.append(dict(model=kind, prompt=prompts[1], eos=stop, tokens=greedy(model, prompts[1], eos=stop),
                           margin=margin(model, prompts[1], outs[1])))
     write_json(f"{name}/generation.json", cases)
+
+
+def write_decoding(name):
+    """Greedy under a penalty of repetition, and what temperature, top_k and top_p leave of a distribution."""
+    model, prompt = load(name).eval(), [5, 9, 100, 31, 77]
+    model.generation_config.eos_token_id = None
+    config = transformers.GenerationConfig(do_sample=False, max_new_tokens=32, pad_token_id=0, repetition_penalty=1.3)
+    ids = torch.tensor([prompt])
+    with torch.no_grad():
+        tokens = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=config)[0, 5:].tolist()
+        logits = model(ids).logits[:, -1]
+    cases = []
+    for temperature, k, p in ((0.7, 0, 0.8), (1.5, 5, 1.0), (1.0, 9, 0.6)):
+        scores = transformers.TemperatureLogitsWarper(temperature)(ids, logits)
+        if k:
+            scores = transformers.TopKLogitsWarper(k)(ids, scores)
+        if p < 1:
+            scores = transformers.TopPLogitsWarper(p)(ids, scores)
+        prob = scores.softmax(-1)[0]
+        kept = prob.nonzero()[:, 0].tolist()
+        cases.append(dict(temperature=temperature, top_k=k, top_p=p, tokens=kept, prob=[prob[t].item() for t in kept]))
+    write_json(f"{name}/decoding.json", dict(prompt=prompt, penalty=1.3, tokens=tokens, logits=logits[0].tolist(), warped=cases))
 
 
 def generate(model, ids, mask, eos=None, use_cache=True):
