@@ -33,13 +33,14 @@ var allowed = map[string][]string{
 	"gpu/cuda": {
 		"gpu", "gpu/cuda/kernels", "gpu/cuda/internal/driver", "gpu/cuda/internal/libs",
 	},
-	"gpu/cuda/kernels":         {},
-	"gpu/cuda/internal/driver": {},
-	"gpu/cuda/internal/libs":   {},
-	"gpu/cuda/internal/sim":    {"gpu/cuda/kernels"}, // a driver that computes on the CPU, for tests
-	"gpu/gputest":              {"gpu", "gpu/ref"},
-	"gpu/model":                {"gpu", "gpu/safetensors"},
-	"gpu/train":                {"gpu", "gpu/model", "gpu/safetensors"},
+	"gpu/cuda/kernels":            {},
+	"gpu/cuda/internal/driver":    {},
+	"gpu/cuda/internal/libs":      {},
+	"gpu/cuda/internal/sim/build": {"gpu/cuda/internal/sim"},
+	"gpu/cuda/internal/sim":       {"gpu/cuda/kernels"}, // a driver that computes on the CPU, for tests
+	"gpu/gputest":                 {"gpu", "gpu/ref"},
+	"gpu/model":                   {"gpu", "gpu/safetensors"},
+	"gpu/train":                   {"gpu", "gpu/model", "gpu/safetensors"},
 
 	"builtins/dataset": {},
 	"builtins/teacher": {},

@@ -97,6 +97,8 @@ func typeName(t reflect.Type, kinds []string) string {
 		return typeName(t.Elem(), kinds)
 	case t.Kind() == reflect.Slice:
 		return "list of " + typeName(t.Elem(), kinds)
+	case t.Kind() == reflect.Map:
+		return "dict of " + typeName(t.Elem(), kinds)
 	case len(kinds) > 0:
 		return strings.Join(kinds, " or ")
 	case t == handleType:
@@ -143,7 +145,7 @@ func setDefault(dst reflect.Value, a Arg) (err error) {
 		var x float64
 		x, err = strconv.ParseFloat(a.Default, 64)
 		dst.SetFloat(x)
-	case reflect.Slice:
+	case reflect.Slice, reflect.Map:
 		err = json.Unmarshal([]byte(a.Default), dst.Addr().Interface())
 	default:
 		err = errors.New("only None can be its default")

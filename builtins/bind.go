@@ -114,6 +114,8 @@ func setArg(dst reflect.Value, a Arg, v starlark.Value) error {
 		return setArg(p.Elem(), a, v)
 	case t.Kind() == reflect.Slice:
 		return setSlice(dst, a, v)
+	case t.Kind() == reflect.Map:
+		return setMap(dst, a, v)
 	default:
 		return setBasic(dst, a, v)
 	}
@@ -134,6 +136,30 @@ func setSlice(dst reflect.Value, a Arg, v starlark.Value) error {
 			return fmt.Errorf("item %d: %w", out.Len(), err)
 		}
 		out = reflect.Append(out, e)
+	}
+	dst.Set(out)
+	return nil
+}
+
+// setMap converts a dict with strings as keys.
+func setMap(dst reflect.Value, a Arg, v starlark.Value) error {
+	d, ok := v.(*starlark.Dict)
+	if !ok {
+		return want(a, v)
+	}
+	elem := a
+	elem.Type = strings.TrimPrefix(a.Type, "dict of ")
+	out := reflect.MakeMap(dst.Type())
+	for _, kv := range d.Items() {
+		key, ok := starlark.AsString(kv[0])
+		if !ok {
+			return fmt.Errorf("key %s is not a string", kv[0])
+		}
+		e := reflect.New(dst.Type().Elem()).Elem()
+		if err := setArg(e, elem, kv[1]); err != nil {
+			return fmt.Errorf("%q: %w", key, err)
+		}
+		out.SetMapIndex(reflect.ValueOf(key), e)
 	}
 	dst.Set(out)
 	return nil

@@ -68,6 +68,16 @@ func (c *canon) field(f reflect.Value) (json.RawMessage, error) {
 		return json.RawMessage("null"), nil
 	case t.Kind() == reflect.Float64:
 		return float(f.Float())
+	case t.Kind() == reflect.Map:
+		out := map[string]json.RawMessage{}
+		for _, key := range f.MapKeys() {
+			b, err := c.field(f.MapIndex(key))
+			if err != nil {
+				return nil, fmt.Errorf("%q: %w", key.String(), err)
+			}
+			out[key.String()] = b
+		}
+		return json.Marshal(out)
 	case t.Kind() == reflect.Slice:
 		out := make([]json.RawMessage, f.Len())
 		for i := range out {

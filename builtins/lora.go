@@ -82,14 +82,18 @@ func (a *trainArgs) options() train.Options {
 }
 
 type loraTrainArgs struct {
-	Model    Handle   `arg:"model" kind:"model" doc:"the base; it does not change"`
-	Data     Handle   `arg:"data" kind:"dataset" doc:"rows with prompt and completion"`
-	Rank     int      `arg:"r=8" doc:"width of the adapter"`
-	Alpha    float64  `arg:"alpha=16.0" doc:"scale: alpha / r"`
-	Dropout  float64  `arg:"dropout=0.0" doc:"share of inputs dropped in training"`
-	Targets  []string `arg:"targets=[\"all-linear\"]" doc:"modules as PEFT names them; all-linear: the seven projections of every layer"`
-	RSLoRA   bool     `arg:"rslora=false" doc:"scale by alpha / sqrt(r) instead"`
-	LoRAPlus float64  `arg:"lora_plus=0.0" doc:"learning rate of B as a multiple of A's; 0: the same"`
+	Model    Handle             `arg:"model" kind:"model" doc:"the base; it does not change"`
+	Data     Handle             `arg:"data" kind:"dataset" doc:"rows with prompt and completion"`
+	Rank     int                `arg:"r=8" doc:"width of the adapter"`
+	Alpha    float64            `arg:"alpha=16.0" doc:"scale: alpha / r"`
+	Dropout  float64            `arg:"dropout=0.0" doc:"share of inputs dropped in training"`
+	Targets  []string           `arg:"targets=[\"all-linear\"]" doc:"modules by their names or ends of them, as PEFT has it; all-linear: the seven projections of every layer"`
+	Match    string             `arg:"match=" doc:"in place of targets: a regular expression that whole names must match" hash:"set"`
+	Exclude  []string           `arg:"exclude=[]" doc:"targets that get no adapter after all" hash:"set"`
+	RSLoRA   bool               `arg:"rslora=false" doc:"scale by alpha / sqrt(r) instead"`
+	Ranks    map[string]int     `arg:"rank_pattern={}" doc:"r of single modules: the keys are expressions for the ends of their names" hash:"set"`
+	Alphas   map[string]float64 `arg:"alpha_pattern={}" doc:"alpha of single modules, likewise" hash:"set"`
+	LoRAPlus float64            `arg:"lora_plus=0.0" doc:"learning rate of B as a multiple of A's; 0: the same"`
 	trainArgs
 }
 
@@ -102,9 +106,14 @@ func loraTrain() Func {
 				return runtime.Artifact{}, err
 			}
 			defer m.Close()
-			adapter, err := model.NewAdapter(m.Transformer, model.LoRA{
-				Rank: a.Rank, Alpha: a.Alpha, Dropout: a.Dropout, Targets: a.Targets, RSLoRA: a.RSLoRA, Seed: uint64(a.Seed),
-			})
+			l := model.LoRA{
+				Rank: a.Rank, Alpha: a.Alpha, Dropout: a.Dropout, Targets: a.Targets, Match: a.Match, Exclude: a.Exclude,
+				RSLoRA: a.RSLoRA, Ranks: a.Ranks, Alphas: a.Alphas, Seed: uint64(a.Seed),
+			}
+			if l.Match != "" {
+				l.Targets = nil
+			}
+			adapter, err := model.NewAdapter(m.Transformer, l)
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
@@ -172,7 +181,7 @@ func modelTrain() Func {
 					return runtime.Artifact{}, err
 				}
 			}
-			facts["name"], facts["parameters"] = a.Name, parameters(m.Config)
+			facts["name"], facts["parameters"] = a.Name, m.Config.Size()
 			return keep(s, "model", dir, modelFiles, facts)
 		})
 }
@@ -450,7 +459,7 @@ func loraMerge() Func {
 				name = modelName(a.Model) + "+lora"
 			}
 			return keep(s, "model", out, modelFiles, Facts{
-				"name": name, "parameters": parameters(m.Config), "retained": report.Total.Retained, "error": report.Total.Error, "tensors": len(report.Tensors),
+				"name": name, "parameters": m.Config.Size(), "retained": report.Total.Retained, "error": report.Total.Error, "tensors": len(report.Tensors),
 			})
 		})
 }

@@ -19,7 +19,7 @@ import (
 func modelModule() Module {
 	return Module{
 		Name:  "model",
-		Doc:   "Language models: Llama-shaped Hugging Face folders.",
+		Doc:   "Language models: Hugging Face folders of the Llama, Mistral, Qwen2 and Qwen3 families.",
 		Funcs: []Func{modelOpen(), modelTokenizer(), modelNew(), modelTrain(), modelGenerate(), modelExport()},
 	}
 }
@@ -121,7 +121,8 @@ type modelOpenArgs struct {
 }
 
 func modelOpen() Func {
-	return step("model.open", 1, runtime.CPU, "Takes a Hugging Face folder into the store: config, safetensors and tokenizer, no pickles.",
+	return step("model.open", 1, runtime.CPU, "Takes a Hugging Face folder into the store: config, safetensors and tokenizer, no pickles.\n"+
+		"Llama, Mistral, Qwen2 and Qwen3, and what is built like them, such as SmolLM2; others are refused with what is missing.",
 		func(_ context.Context, _ *Host, s *runtime.Step, a modelOpenArgs) (runtime.Artifact, error) {
 			for _, need := range []string{"config.json", "tokenizer.json"} {
 				if _, err := os.Stat(filepath.Join(a.Path.Path, need)); err != nil {
@@ -132,18 +133,8 @@ func modelOpen() Func {
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
-			return keep(s, "model", a.Path.Path, modelFiles, Facts{"name": filepath.Base(a.Path.Path), "parameters": parameters(cfg)})
+			return keep(s, "model", a.Path.Path, modelFiles, Facts{"name": filepath.Base(a.Path.Path), "parameters": cfg.Size()})
 		})
-}
-
-// parameters counts the numbers of a model.
-func parameters(c model.Config) int {
-	per := c.Hidden * (2*c.Heads*c.HeadDim + 2*c.KVHeads*c.HeadDim + 3*c.FeedForward + 2)
-	n := c.Vocab*c.Hidden + c.Layers*per + c.Hidden
-	if !c.Tied {
-		n += c.Vocab * c.Hidden
-	}
-	return n
 }
 
 type modelTokenizerArgs struct {
@@ -246,7 +237,7 @@ func modelNew() Func {
 					return runtime.Artifact{}, err
 				}
 			}
-			return keep(s, "model", dir, modelFiles, Facts{"name": a.Name, "parameters": parameters(cfg)})
+			return keep(s, "model", dir, modelFiles, Facts{"name": a.Name, "parameters": cfg.Size()})
 		})
 }
 

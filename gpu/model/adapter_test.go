@@ -40,6 +40,20 @@ func TestTargetsAreMatchedAsPEFTDoes(t *testing.T) {
 			t.Errorf("%s: %s, want %s", c.targets, got, c.want)
 		}
 	}
+	for _, c := range []struct {
+		lora LoRA
+		want string
+	}{
+		{LoRA{Match: `.*\.0\..*(k|o)_proj`}, "0.self_attn.k_proj 0.self_attn.o_proj"},
+		{LoRA{Targets: []string{"q_proj", "k_proj"}, Exclude: []string{"layers.1.self_attn.q_proj"}}, "0.self_attn.q_proj 0.self_attn.k_proj 1.self_attn.k_proj"},
+		{LoRA{Targets: []string{"q_proj"}, Except: `.*layers\.0.*`}, "1.self_attn.q_proj"},
+		{LoRA{Targets: []string{"q_proj", "lm_head"}, Save: []string{"lm_head"}}, "0.self_attn.q_proj 1.self_attn.q_proj"},
+	} {
+		c.lora.Rank, c.lora.Alpha = 1, 1
+		if got := strings.Join(moduleNames(t, c.lora, tiny(false)), " "); got != c.want {
+			t.Errorf("%+v: %s, want %s", c.lora, got, c.want)
+		}
+	}
 	if n := len(moduleNames(t, LoRA{Rank: 1, Alpha: 1, Targets: []string{"all-linear"}}, tiny(false))); n != 14 {
 		t.Errorf("all-linear: %d modules, want 14: all but lm_head", n)
 	}
@@ -50,6 +64,10 @@ func TestTargetsAreMatchedAsPEFTDoes(t *testing.T) {
 		"alpha is 0":             {Rank: 1, Targets: []string{"q_proj"}},
 		"dropout is 1":           {Rank: 1, Alpha: 1, Dropout: 1, Targets: []string{"q_proj"}},
 		"no target modules":      {Rank: 1, Alpha: 1},
+		"look-around":            {Rank: 1, Alpha: 1, Match: "(?!q_proj).*"},
+		"not by both":            {Rank: 1, Alpha: 1, Match: ".*", Targets: []string{"q_proj"}},
+		"no projection is left":  {Rank: 1, Alpha: 1, Targets: []string{"q_proj"}, Except: ".*"},
+		`rank of "x" is -1`:      {Rank: 1, Alpha: 1, Targets: []string{"q_proj"}, Ranks: map[string]int{"x": -1}},
 	} {
 		if _, err := l.modules(tiny(true)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)
@@ -57,12 +75,28 @@ func TestTargetsAreMatchedAsPEFTDoes(t *testing.T) {
 	}
 }
 
-func TestScale(t *testing.T) {
-	if s := (LoRA{Rank: 64, Alpha: 16}).Scale(); s != 0.25 {
-		t.Errorf("alpha 16, rank 64: scale %v", s)
+func TestRankAndScale(t *testing.T) {
+	l := LoRA{
+		Rank: 64, Alpha: 16,
+		Ranks:  map[string]int{"down_proj": 4, `layers\.0\..*q_proj`: 8},
+		Alphas: map[string]float64{"q_proj": 32, "model.layers.0.self_attn.q_proj": 2},
 	}
-	if s := (LoRA{Rank: 64, Alpha: 16, RSLoRA: true}).Scale(); s != 2 {
-		t.Errorf("rank-stabilised: scale %v", s)
+	for name, want := range map[string]struct {
+		rank  int
+		scale float32
+	}{
+		"model.layers.1.self_attn.v_proj": {64, 0.25},
+		"model.layers.1.self_attn.q_proj": {64, 0.5},
+		"model.layers.0.self_attn.q_proj": {8, 0.25}, // the first key in their order
+		"model.layers.0.mlp.down_proj":    {4, 4},
+	} {
+		if rank, scale, err := l.size(name); rank != want.rank || scale != want.scale || err != nil {
+			t.Errorf("%s: rank %d, scale %v, %v; want %+v", name, rank, scale, err, want)
+		}
+	}
+	l.RSLoRA = true
+	if _, scale, _ := l.size("model.layers.1.self_attn.v_proj"); scale != 2 {
+		t.Errorf("rank-stabilised: scale %v", scale)
 	}
 }
 
@@ -77,7 +111,7 @@ func TestAdapterConfigIsReadOrRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return parseLoRA(raw, tiny(true))
+		return parseLoRA(raw)
 	}
 	l, err := parse(map[string]any{"use_rslora": true, "lora_dropout": 0.05})
 	if err != nil {
@@ -87,12 +121,12 @@ func TestAdapterConfigIsReadOrRefused(t *testing.T) {
 	if l.Rank != 4 || l.Alpha != 8 || l.Dropout != 0.05 || !l.RSLoRA || len(l.Targets) != 7 {
 		t.Errorf("%+v", l)
 	}
-	if l, err = parse(map[string]any{"target_modules": `.*\.1\..*\.(q|v)_proj`}); err != nil || len(l.Targets) != 2 {
-		t.Errorf("targets of an expression: %v, %v", l.Targets, err)
+	if l, err = parse(map[string]any{"target_modules": `.*\.1\..*\.(q|v)_proj`}); err != nil || len(moduleNames(t, l, tiny(true))) != 2 {
+		t.Errorf("targets of an expression: %+v, %v", l, err)
 	}
 	for key, value := range map[string]any{
-		"use_dora": true, "rank_pattern": map[string]any{"q_proj": 2}, "bias": "all", "peft_type": "LOHA",
-		"modules_to_save": []string{"lm_head"}, "init_lora_weights": "pissa", "layers_to_transform": []int{1},
+		"use_dora": true, "bias": "all", "lora_bias": true, "trainable_token_indices": []int{1}, "peft_type": "LOHA",
+		"init_lora_weights": "pissa", "layers_to_transform": []int{1},
 		"fan_in_fan_out": true, "something_of_2027": 1,
 	} {
 		if _, err := parse(map[string]any{key: value}); err == nil || !strings.HasPrefix(err.Error(), key+": ") {

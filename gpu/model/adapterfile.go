@@ -1,12 +1,12 @@
 package model
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,6 +49,18 @@ func (a *Adapter) SaveValues(dir, base string, values []float32) error {
 		}
 		tensors[i] = safetensors.Tensor{Name: t.Name, DType: "F32", Shape: t.Shape, Data: raw}
 	}
+	for _, s := range a.saved {
+		values := make([]float32, s.weight.len())
+		a.Params.dev.Download(values, s.weight.w)
+		if err := a.Params.dev.Sync(); err != nil {
+			return fmt.Errorf("model: save adapter: %w", err)
+		}
+		raw, err := safetensors.AppendF32(nil, "F32", values)
+		if err != nil {
+			return fmt.Errorf("model: %w", err)
+		}
+		tensors = append(tensors, safetensors.Tensor{Name: s.Name, DType: "F32", Shape: s.Shape, Data: raw})
+	}
 	path := filepath.Join(dir, adapterWeights)
 	if err := safetensors.WriteFile(path, tensors, map[string]string{"format": "pt"}, nil); err != nil {
 		return fmt.Errorf("model: %w", err)
@@ -67,7 +79,7 @@ func OpenAdapter(m *Transformer, dir string) (*Adapter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
-	l, err := parseLoRA(raw, m.Config)
+	l, err := parseLoRA(raw)
 	if err != nil {
 		return nil, fmt.Errorf("model: %s: %w", filepath.Join(dir, adapterConfig), err)
 	}
@@ -84,40 +96,57 @@ func OpenAdapter(m *Transformer, dir string) (*Adapter, error) {
 }
 
 func readAdapter(dev gpu.Device, cfg Config, l LoRA, src source) (*Adapter, error) {
-	a, _, err := layAdapter(dev, cfg, l)
+	a, err := layAdapter(dev, cfg, l)
 	if err != nil {
 		return nil, err
 	}
-	nothing := func(string) bool { return false }
-	if err := match(a.Params.Tensors, src, nothing); err != nil {
+	if err := a.read(src); err != nil {
 		a.Close()
 		return nil, err
+	}
+	return a, nil
+}
+
+// read fills the adapter with the tensors of a file.
+func (a *Adapter) read(src source) error {
+	saved, err := savedIn(a.cfg, a.LoRA, a.modules, src)
+	if err != nil {
+		return err
+	}
+	want := slices.Clone(a.Params.Tensors)
+	for _, s := range saved {
+		want = append(want, s.Tensor)
+	}
+	if err := match(want, src, func(string) bool { return false }); err != nil {
+		return err
 	}
 	values := make([]float32, a.Params.Len())
 	for _, want := range a.Params.Tensors {
 		t, _ := src.Tensor(want.Name)
 		if err := t.ReadF32(values[want.From:want.From+want.Len()], 0); err != nil {
-			a.Close()
-			return nil, err
+			return err
 		}
 	}
-	return a, a.Params.Write(values)
+	for _, s := range saved {
+		a.saved = append(a.saved, s)
+		if err := s.read(a.Params.dev, src); err != nil {
+			return err
+		}
+	}
+	return a.Params.Write(values)
 }
 
 // json returns adapter_config.json with the keys that every PEFT since 0.11
-// knows: an old one dies of a key it does not know, a new one fills defaults.
-// Sorted, without a last newline, as PEFT writes it.
+// knows, and of newer ones those that are set: an old PEFT dies of a key it
+// does not know, a new one fills defaults. Sorted, without a last newline, as
+// PEFT writes it.
 func (l LoRA) json(base string) []byte {
 	var name *string
 	if base != "" {
 		name = &base
 	}
-	targets := slices.Sorted(slices.Values(l.Targets))
-	if l.allLinear() { // PEFT resolves it before it writes
-		targets = []string{"down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"}
-	}
-	return must(json.MarshalIndent(map[string]any{
-		"alpha_pattern":           struct{}{},
+	keys := map[string]any{
+		"alpha_pattern":           pattern(l.Alphas),
 		"auto_mapping":            nil,
 		"base_model_name_or_path": name,
 		"bias":                    "none",
@@ -135,16 +164,58 @@ func (l LoRA) json(base string) []byte {
 		"modules_to_save":         nil,
 		"peft_type":               "LORA",
 		"r":                       l.Rank,
-		"rank_pattern":            struct{}{},
+		"rank_pattern":            pattern(l.Ranks),
 		"revision":                nil,
-		"target_modules":          targets,
+		"target_modules":          modulesJSON(l.Targets, l.Match),
 		"task_type":               "CAUSAL_LM",
 		"use_dora":                false,
 		"use_rslora":              l.RSLoRA,
-	}, "", "  "))
+	}
+	if len(l.Exclude) > 0 || l.Except != "" {
+		keys["exclude_modules"] = modulesJSON(l.Exclude, l.Except)
+	}
+	if len(l.Save) > 0 {
+		keys["modules_to_save"] = l.Save
+	}
+	return pythonJSON(keys)
 }
 
-func (l LoRA) allLinear() bool { return len(l.Targets) == 1 && l.Targets[0] == "all-linear" }
+// modulesJSON is a list, sorted, as PEFT's is a set; or an expression. PEFT
+// resolves all-linear before it writes.
+func modulesJSON(list []string, expr string) any {
+	if expr != "" {
+		return expr
+	}
+	if i := slices.Index(list, "all-linear"); i >= 0 {
+		list = slices.Delete(slices.Clone(list), i, i+1)
+		for _, name := range projNames {
+			list = append(list, name[strings.Index(name, ".")+1:])
+		}
+	}
+	list = slices.Sorted(slices.Values(list))
+	return slices.Compact(list)
+}
+
+// pattern returns m, {} for nil.
+func pattern[V any](m map[string]V) map[string]V {
+	if m == nil {
+		return map[string]V{}
+	}
+	return m
+}
+
+// pythonJSON writes v as json.dumps(v, indent=2, sort_keys=True) does, but for
+// signs beyond ASCII.
+func pythonJSON(v any) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(v); err != nil {
+		panic(err) // maps of strings, finite numbers and nil always marshal
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}
 
 // pythonFloat writes 0 as 0.0.
 func pythonFloat(f float64) json.RawMessage {
@@ -162,8 +233,8 @@ var harmless = map[string]bool{
 	"revision": true, "runtime_config": true, "task_type": true,
 }
 
-// parseLoRA reads adapter_config.json for a model of shape cfg.
-func parseLoRA(raw []byte, cfg Config) (LoRA, error) {
+// parseLoRA reads adapter_config.json.
+func parseLoRA(raw []byte) (LoRA, error) {
 	var keys map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &keys); err != nil {
 		return LoRA{}, err
@@ -182,7 +253,15 @@ func parseLoRA(raw []byte, cfg Config) (LoRA, error) {
 		case "use_rslora":
 			err = json.Unmarshal(value, &l.RSLoRA)
 		case "target_modules":
-			err = l.setTargets(value, cfg)
+			err = modulesFrom(value, &l.Targets, &l.Match)
+		case "exclude_modules":
+			err = modulesFrom(value, &l.Exclude, &l.Except)
+		case "rank_pattern":
+			err = json.Unmarshal(value, &l.Ranks)
+		case "alpha_pattern":
+			err = json.Unmarshal(value, &l.Alphas)
+		case "modules_to_save":
+			err = json.Unmarshal(value, &l.Save)
 		case "peft_type":
 			err = only(value, `"LORA"`)
 		case "bias":
@@ -210,30 +289,17 @@ func only(value json.RawMessage, accepted ...string) error {
 	return fmt.Errorf("%s is not implemented here: merge the adapter with PEFT and open the merged model", value)
 }
 
-// setTargets reads a list of names, "all-linear", or an expression that must
-// match a whole module name.
-func (l *LoRA) setTargets(value json.RawMessage, cfg Config) error {
-	var pattern string
-	if json.Unmarshal(value, &pattern) != nil {
-		return json.Unmarshal(value, &l.Targets)
-	}
-	if l.Targets = []string{pattern}; pattern == "all-linear" || pattern == "" {
+// modulesFrom reads a list of names, or an expression; null changes nothing.
+func modulesFrom(value json.RawMessage, list *[]string, expr *string) error {
+	if !given(value) {
 		return nil
 	}
-	expr, err := regexp.Compile("^(?:" + pattern + ")$")
-	if err != nil {
-		return err
+	if json.Unmarshal(value, expr) != nil {
+		return json.Unmarshal(value, list)
 	}
-	all := LoRA{Rank: 1, Alpha: 1, Targets: []string{"all-linear"}}
-	modules, err := all.modules(cfg)
-	if err != nil {
-		return err
-	}
-	l.Targets = nil
-	for _, m := range append(modules, module{name: "lm_head"}) {
-		if expr.MatchString(m.name) {
-			l.Targets = append(l.Targets, m.name)
-		}
+	*list = nil
+	if strings.EqualFold(*expr, "all-linear") {
+		*list, *expr = []string{"all-linear"}, ""
 	}
 	return nil
 }

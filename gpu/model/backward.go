@@ -42,10 +42,11 @@ func (p *Pass) feedForwardBack(l int) {
 func (p *Pass) attentionBack(l int, s gpu.Seqs) {
 	c, d, w, a := p.m.Config, p.m.dev, &p.m.layers[l], &p.layers[l]
 	p.back(p.at(l, siteO), p.n, a.att, p.datt, 0, p.dx)
+	s.Window = c.windowOf(l)
 	d.AttentionBack(p.dq, p.dk, p.dv, p.datt, a.att, a.lse, a.q, a.k, a.v, s)
-	var none gpu.Buf
-	d.RotaryBack(p.dq, none, none, p.dq, none, none, none, none, p.m.cos, p.m.sin, p.pos, s.Starts, c.Heads, c.HeadDim)
-	d.RotaryBack(p.dk, none, none, p.dk, none, none, none, none, p.m.cos, p.m.sin, p.pos, s.Starts, c.KVHeads, c.HeadDim)
+	for i, t := range p.turns(l) {
+		p.rotateBack(t, [...]gpu.Buf{p.dq, p.dk, p.dv}[i])
+	}
 	qkv := p.at(l, siteQKV)
 	if p.reads(qkv) {
 		d.RMSNorm(p.norm, a.inv1, a.x, gpu.Buf{}, w.norm1.w, c.Hidden, float32(c.NormEps))
@@ -63,9 +64,9 @@ func (p *Pass) normBack(w *weight, x, inv gpu.Buf) {
 	p.m.dev.RMSNormBack(p.dx, p.grad(w), p.dnorm, x, w.w, inv, p.whole.starts, p.m.Config.Hidden)
 }
 
-// grad returns where w's gradient goes: nowhere unless w is trained.
+// grad returns where w's gradient goes: nowhere unless w is there and trained.
 func (p *Pass) grad(w *weight) gpu.Buf {
-	if !p.full {
+	if !p.full || w == nil {
 		return gpu.Buf{}
 	}
 	return w.dw

@@ -2,15 +2,15 @@ package model
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
 )
 
-// Config is the shape of a Llama, read from and written as the config.json of
+// Config is the shape of a model, read from and written as the config.json of
 // a Hugging Face model directory.
 type Config struct {
+	Family       string  // as architectures names it; "": LlamaForCausalLM
 	Vocab        int     // V
 	Hidden       int     // D
 	FeedForward  int     // F
@@ -21,6 +21,8 @@ type Config struct {
 	MaxPositions int     // longest sequence the model was made for, in tokens
 	NormEps      float64 // of RMSNorm
 	Rope         Rope
+	Window       int     // tokens that a position sees in the layers with a window, its own included; 0: all
+	Sliding      []bool  // layers with a window; nil: all of them
 	Tied         bool    // the output layer is the embedding table
 	BOS          int32   // -1: none
 	EOS          []int32 // any of them ends a completion
@@ -36,10 +38,6 @@ type Rope struct {
 	High   float64 // llama3: high_freq_factor
 	Old    int     // llama3: original_max_position_embeddings
 }
-
-// ErrArchitecture is what reading the configuration of anything but a plain
-// Llama is refused with.
-var ErrArchitecture = errors.New("not an architecture this engine runs")
 
 // ReadConfig reads the config.json at path.
 func ReadConfig(path string) (Config, error) {
@@ -61,18 +59,34 @@ func ParseConfig(raw []byte) (Config, error) {
 	if err := json.Unmarshal(raw, &w); err != nil {
 		return Config{}, fmt.Errorf("config: %w", err)
 	}
-	if err := w.refuse(); err != nil {
-		return Config{}, err
-	}
-	eos, err := parseEOS(w.EOS)
+	name, f, err := familyOf(w.Architectures)
 	if err != nil {
 		return Config{}, err
 	}
+	if err := w.refuse(); err != nil {
+		return Config{}, err
+	}
 	c := Config{
-		Vocab: w.Vocab, Hidden: w.HiddenSize, FeedForward: w.IntermediateSize,
-		Layers: w.Layers, Heads: w.Heads, KVHeads: or(w.KVHeads, w.Heads),
-		MaxPositions: w.MaxPositions, NormEps: or(w.NormEps, 1e-6), Tied: w.Tied,
-		BOS: or(w.BOS, -1), EOS: eos, Type: "float32",
+		Family: name, Vocab: w.Vocab, Hidden: w.HiddenSize, FeedForward: w.IntermediateSize,
+		Layers: w.Layers, Heads: w.Heads, KVHeads: w.Heads,
+		MaxPositions: w.MaxPositions, NormEps: or(w.NormEps, 1e-6), Tied: w.Tied, BOS: -1, Type: "float32",
+	}
+	if w.KVHeads == nil && f.kvHeads > 0 {
+		c.KVHeads = f.kvHeads
+	} else if given(w.KVHeads) {
+		if err := json.Unmarshal(w.KVHeads, &c.KVHeads); err != nil {
+			return Config{}, fmt.Errorf("config: num_key_value_heads is %s: %w", w.KVHeads, err)
+		}
+	}
+	if c.EOS, err = parseIDs("eos_token_id", w.EOS, f.eos); err != nil {
+		return Config{}, err
+	}
+	bos, err := parseIDs("bos_token_id", w.BOS, f.bos)
+	if err != nil {
+		return Config{}, err
+	}
+	if len(bos) > 0 {
+		c.BOS = bos[0]
 	}
 	for _, t := range []string{w.DType, w.TorchDType} {
 		if t != "" {
@@ -80,10 +94,18 @@ func ParseConfig(raw []byte) (Config, error) {
 			break
 		}
 	}
-	if c.Heads > 0 {
-		c.HeadDim = or(w.HeadDim, c.Hidden/c.Heads)
+	switch {
+	case w.HeadDim != nil:
+		c.HeadDim = *w.HeadDim
+	case f.headDim > 0:
+		c.HeadDim = f.headDim
+	case c.Heads > 0:
+		c.HeadDim = c.Hidden / c.Heads
 	}
 	if c.Rope, err = w.rope(); err != nil {
+		return Config{}, err
+	}
+	if c.Window, c.Sliding, err = w.windows(f); err != nil {
 		return Config{}, err
 	}
 	return c, c.Check()
@@ -129,6 +151,12 @@ func (c Config) Check() error {
 	case r.Kind == "llama3" && (r.Low <= 0 || r.High <= r.Low || r.Old <= 0):
 		return fmt.Errorf("config: rope llama3: needs 0 < low_freq_factor < high_freq_factor and original_max_position_embeddings, got %g, %g, %d", r.Low, r.High, r.Old)
 	}
+	if _, ok := families[c.Family]; !ok && c.Family != "" {
+		return fmt.Errorf("config: architecture %s: %w", c.Family, ErrArchitecture)
+	}
+	if c.Window < 0 || c.Sliding != nil && len(c.Sliding) != c.Layers {
+		return fmt.Errorf("config: a window of %d in %d of %d layers", c.Window, len(c.Sliding), c.Layers)
+	}
 	for _, id := range c.EOS {
 		if id < 0 || int(id) >= c.Vocab {
 			return fmt.Errorf("config: eos_token_id %d is outside the vocabulary of %d", id, c.Vocab)
@@ -136,6 +164,9 @@ func (c Config) Check() error {
 	}
 	return nil
 }
+
+// Size returns the number of weights of a model of this shape.
+func (c Config) Size() int { return lay(nil, c).Size() }
 
 // positionsFit returns an error if a sequence of n tokens is longer than the model allows.
 func (c Config) positionsFit(n int) error {

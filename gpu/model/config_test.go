@@ -38,7 +38,7 @@ func TestConfigIsReadAsTransformersDoes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.KVHeads != 2 || c.HeadDim != 4 || c.NormEps != 1e-6 || c.Rope != (Rope{Theta: 10000, Kind: "default"}) || c.Tied || c.BOS != -1 || c.EOS != nil {
+	if c.KVHeads != 2 || c.HeadDim != 4 || c.NormEps != 1e-6 || c.Rope != (Rope{Theta: 10000, Kind: "default"}) || c.Tied || c.BOS != 1 || len(c.EOS) != 1 || c.EOS[0] != 2 {
 		t.Errorf("defaults: %+v", c)
 	}
 	scaling := map[string]any{
@@ -63,18 +63,73 @@ func TestConfigIsReadAsTransformersDoes(t *testing.T) {
 	}
 }
 
+// qwen returns keys of a Qwen2 with windows.
+func qwen(keys map[string]any) map[string]any {
+	all := map[string]any{
+		"architectures": []string{"Qwen2ForCausalLM"}, "num_hidden_layers": 1, "num_key_value_heads": 1,
+		"use_sliding_window": true, "sliding_window": 6, "max_window_layers": 0,
+	}
+	maps.Copy(all, keys)
+	return all
+}
+
+// TestWindows: which layers see how far, as the configurations of transformers decide.
+func TestWindows(t *testing.T) {
+	mistral := func(keys map[string]any) map[string]any {
+		all := map[string]any{"architectures": []string{"MistralForCausalLM"}, "num_hidden_layers": 3, "num_key_value_heads": 1}
+		maps.Copy(all, keys)
+		return all
+	}
+	three := map[string]any{"num_hidden_layers": 3}
+	for i, c := range []struct {
+		keys map[string]any
+		want [3]int
+	}{
+		{mistral(nil), [3]int{4096, 4096, 4096}}, // what the class assumes
+		{mistral(map[string]any{"sliding_window": 7}), [3]int{7, 7, 7}},
+		{mistral(map[string]any{"sliding_window": json.RawMessage("null")}), [3]int{}},
+		{qwen(three), [3]int{6, 6, 6}},
+		{qwen(map[string]any{"num_hidden_layers": 3, "max_window_layers": 2}), [3]int{0, 0, 6}},
+		{qwen(map[string]any{"num_hidden_layers": 3, "max_window_layers": nil}), [3]int{}}, // from layer 28 on
+		{qwen(map[string]any{"num_hidden_layers": 3, "use_sliding_window": false}), [3]int{}},
+		{qwen(map[string]any{"num_hidden_layers": 3, "layer_types": []string{"sliding_attention", "full_attention", "sliding_attention"}}), [3]int{6, 0, 6}},
+	} {
+		cfg, err := ParseConfig(with(c.keys))
+		if err != nil {
+			t.Errorf("case %d: %v", i, err)
+			continue
+		}
+		again, err := ParseConfig(cfg.JSON())
+		for l, want := range c.want {
+			if err != nil || cfg.windowOf(l) != want || again.windowOf(l) != want {
+				t.Errorf("case %d: layer %d sees %d, want %d; written and read again %d, %v", i, l, cfg.windowOf(l), want, again.windowOf(l), err)
+			}
+		}
+	}
+}
+
 func TestConfigRefusesWhatItWouldComputeWrongly(t *testing.T) {
 	for want, keys := range map[string]map[string]any{
-		`architectures ["Qwen2ForCausalLM"]`: {"architectures": []string{"Qwen2ForCausalLM"}},
-		`architectures []`:                   {"architectures": nil},
-		"attention_bias":                     {"attention_bias": true},
-		"mlp_bias":                           {"mlp_bias": true},
-		`hidden_act "gelu"`:                  {"hidden_act": "gelu"},
-		"quantization_config":                {"quantization_config": map[string]any{"bits": 4}},
-		`rope_type "yarn"`:                   {"rope_scaling": map[string]any{"type": "yarn", "factor": 4}},
-		"factor is 0":                        {"rope_scaling": map[string]any{"type": "linear"}},
-		"llama3: needs":                      {"rope_scaling": map[string]any{"type": "llama3", "factor": 4}},
-		"hidden_size is 0":                   {"hidden_size": nil},
+		`it lacks GeGLU`:                                {"architectures": []string{"Gemma2ForCausalLM"}},
+		`it lacks experts`:                              {"architectures": []string{"Qwen3MoeForCausalLM"}},
+		`architectures ["NewForCausalLM"]`:              {"architectures": []string{"NewForCausalLM"}},
+		"one set for all layers":                        {"rope_parameters": map[string]any{"full_attention": map[string]any{"rope_theta": 1}}},
+		"partial_rotary_factor is 0.5":                  {"partial_rotary_factor": 0.5},
+		"attention_dropout is 0.1":                      {"attention_dropout": 0.1},
+		"sliding_window or layer_types":                 {"sliding_window": 8},
+		"sliding_window is 0":                           {"architectures": []string{"MistralForCausalLM"}, "num_key_value_heads": 1, "sliding_window": 0},
+		"2 layer_types for 1":                           qwen(map[string]any{"layer_types": []string{"full_attention", "full_attention"}}),
+		`layer_types "chunked"`:                         qwen(map[string]any{"layer_types": []string{"chunked"}}),
+		"but use_sliding_window is false":               qwen(map[string]any{"use_sliding_window": false, "layer_types": []string{"sliding_attention"}}),
+		`architectures []`:                              {"architectures": nil},
+		"attention_bias":                                {"attention_bias": true},
+		"mlp_bias":                                      {"mlp_bias": true},
+		`hidden_act "gelu"`:                             {"hidden_act": "gelu"},
+		"quantization_config":                           {"quantization_config": map[string]any{"bits": 4}},
+		`rope_type "yarn"`:                              {"rope_scaling": map[string]any{"type": "yarn", "factor": 4}},
+		"factor is 0":                                   {"rope_scaling": map[string]any{"type": "linear"}},
+		"llama3: needs":                                 {"rope_scaling": map[string]any{"type": "llama3", "factor": 4}},
+		"hidden_size is 0":                              {"hidden_size": nil},
 		"2 heads do not divide among 3 key/value heads": {"num_key_value_heads": 3},
 		"head_dim 3 is odd":                             {"head_dim": 3},
 		"eos_token_id 10 is outside":                    {"eos_token_id": 10},
@@ -149,7 +204,7 @@ func TestLoadingIsStrict(t *testing.T) {
 	}
 	_, err = Open(ref.New(), dir)
 	for _, want := range []string{
-		"1 missing: model.norm.weight", "1 unexpected: model.norm.bias", "lm_head.weight is [16 19], not [19 16]",
+		"1 missing: model.norm.weight (but there is model.norm.bias)", "1 unexpected: model.norm.bias", "lm_head.weight is [16 19], not [19 16]",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)

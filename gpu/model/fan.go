@@ -3,7 +3,7 @@ package model
 import "starbook/gpu"
 
 // fan is projections that share an input x, and the adapter there:
-// yᵢ = x·Wᵢᵀ + scale·drop(x)·Aᵢᵀ·Bᵢᵀ.
+// yᵢ = x·Wᵢᵀ + scaleᵢ·drop(x)·Aᵢᵀ·Bᵢᵀ.
 type fan struct {
 	ws  []*weight
 	br  *branch   // nil: no adapter
@@ -84,8 +84,8 @@ func (p *Pass) project(f fan, n int, x gpu.Buf, ys ...gpu.Buf) {
 			a, _ := p.one(f, i)
 			d.MatMul(p.part(gpu.M(f.t, n, f.br.ranks), f, i), gpu.M(p.dropped(f, i, n, x), n, in), a.Transposed(), 1, 0)
 		}
-		b := gpu.M(f.br.b[i], w.out, p.a.LoRA.Rank)
-		d.MatMul(gpu.M(ys[i], n, w.out), p.part(gpu.M(f.t, n, f.br.ranks), f, i), b.Transposed(), p.a.scale, 1)
+		b := gpu.M(f.br.b[i], w.out, f.br.rank[i])
+		d.MatMul(gpu.M(ys[i], n, w.out), p.part(gpu.M(f.t, n, f.br.ranks), f, i), b.Transposed(), f.br.scale[i], 1)
 	}
 }
 
@@ -108,16 +108,17 @@ func (p *Pass) back(f fan, n int, x, dx gpu.Buf, beta float32, dys ...gpu.Buf) {
 }
 
 func (p *Pass) backAdapter(f fan, n int, x, dx gpu.Buf, dys []gpu.Buf) {
-	d, in, rank, ranks := p.m.dev, f.ws[0].in, p.a.LoRA.Rank, f.br.ranks
+	d, in, ranks := p.m.dev, f.ws[0].in, f.br.ranks
 	dt := p.dt.Slice(0, n*ranks)
 	for i, w := range f.ws {
 		if f.br.b[i].Len == 0 {
 			continue
 		}
+		rank, scale := f.br.rank[i], f.br.scale[i]
 		dy, t := gpu.M(dys[i], n, w.out), p.part(gpu.M(f.t, n, ranks), f, i)
-		d.MatMulRows(gpu.M(f.br.db[i], w.out, rank), dy, t, f.seg.starts, p.a.scale)
+		d.MatMulRows(gpu.M(f.br.db[i], w.out, rank), dy, t, f.seg.starts, scale)
 		dti := p.part(gpu.M(dt, n, ranks), f, i)
-		d.MatMul(dti, dy, gpu.M(f.br.b[i], w.out, rank), p.a.scale, 0)
+		d.MatMul(dti, dy, gpu.M(f.br.b[i], w.out, rank), scale, 0)
 		if p.drop > 0 {
 			p.backDropped(f, i, n, x, dx, dt)
 		}
@@ -146,14 +147,14 @@ func (p *Pass) backDropped(f fan, i, n int, x, dx, dt gpu.Buf) {
 
 // part returns projection i's columns of t (rows, ranks), which are (rows, R).
 func (p *Pass) part(t gpu.Mat, f fan, i int) gpu.Mat {
-	from, rank := f.br.column[i], p.a.LoRA.Rank
+	from, rank := f.br.column[i], f.br.rank[i]
 	to := (t.Rows-1)*t.Stride + from + rank
 	return gpu.Mat{Buf: t.Buf.Slice(from, to), Rows: t.Rows, Cols: rank, Stride: t.Stride}
 }
 
 // one returns projection i's own A (R, in) and its gradient.
 func (p *Pass) one(f fan, i int) (a, da gpu.Mat) {
-	in, rank := f.ws[0].in, p.a.LoRA.Rank
+	in, rank := f.ws[0].in, f.br.rank[i]
 	from := f.br.column[i] * in
 	to := from + rank*in
 	return gpu.M(f.br.a.Slice(from, to), rank, in), gpu.M(f.br.da.Slice(from, to), rank, in)

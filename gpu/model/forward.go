@@ -41,10 +41,11 @@ func (p *Pass) layer(l int, before, out gpu.Buf, s gpu.Seqs) {
 	c, d, w, a := p.m.Config, p.m.dev, &p.m.layers[l], &p.layers[l]
 	eps := float32(c.NormEps)
 	d.RMSNorm(p.norm, a.inv1, a.x, before, w.norm1.w, c.Hidden, eps)
-	p.project(p.at(l, siteQKV), p.n, p.norm, a.q, a.k, a.v)
-	var none gpu.Buf
-	d.Rotary(a.q, none, a.q, none, none, p.m.cos, p.m.sin, p.pos, c.Heads, c.HeadDim, eps)
-	d.Rotary(a.k, none, a.k, none, none, p.m.cos, p.m.sin, p.pos, c.KVHeads, c.HeadDim, eps)
+	t := p.turns(l)
+	p.project(p.at(l, siteQKV), p.n, p.norm, t[projQ].raw, t[projK].raw, t[projV].raw)
+	for _, t := range t {
+		p.rotate(t)
+	}
 	p.attend(l, s)
 	p.project(p.at(l, siteO), p.n, a.att, a.mid)
 	d.RMSNorm(p.norm, a.inv2, a.mid, a.x, w.norm2.w, c.Hidden, eps)
@@ -57,13 +58,14 @@ func (p *Pass) layer(l int, before, out gpu.Buf, s gpu.Seqs) {
 // a cache holds.
 func (p *Pass) attend(l int, s gpu.Seqs) {
 	d, a := p.m.dev, &p.layers[l]
+	s.Window = p.m.Config.windowOf(l)
 	if p.cache != nil {
 		p.cache.write(d, l, a.k, a.v, p.slots, p.pos)
 	}
 	if p.decoding {
 		d.AttentionCached(a.att, a.q, p.cache.keys[l], p.cache.values[l], gpu.Cached{
 			Slot: p.slots, Len: p.lens, Context: p.cache.context,
-			Heads: s.Heads, KVHeads: s.KVHeads, Dim: s.Dim, Scale: s.Scale,
+			Heads: s.Heads, KVHeads: s.KVHeads, Dim: s.Dim, Window: s.Window, Scale: s.Scale,
 		})
 		return
 	}

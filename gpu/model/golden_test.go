@@ -16,7 +16,7 @@ import (
 )
 
 // The golden files are the word of transformers and PEFT: testdata/README.md.
-var families = []string{"llama", "llama-tied"}
+var goldenModels = []string{"llama", "llama-tied", "mistral", "qwen2", "qwen3"}
 
 func golden(elem ...string) string {
 	return filepath.Join(append([]string{"testdata"}, elem...)...)
@@ -102,7 +102,7 @@ func (g goldenBatch) batch(all bool) *Batch {
 func TestForwardIsThatOfTransformers(t *testing.T) { onDevices(t, forwardIsThatOfTransformers) }
 
 func forwardIsThatOfTransformers(t *testing.T, dev gpu.Device) {
-	for _, name := range families {
+	for _, name := range goldenModels {
 		m := openGolden(t, dev, name)
 		want := openTensors(t, name, "forward.safetensors")
 		var g goldenBatch
@@ -149,7 +149,7 @@ func forwardIsThatOfTransformers(t *testing.T, dev gpu.Device) {
 func TestGradientsAreThoseOfTransformers(t *testing.T) { onDevices(t, gradientsAreThoseOfTransformers) }
 
 func gradientsAreThoseOfTransformers(t *testing.T, dev gpu.Device) {
-	for _, name := range families {
+	for _, name := range goldenModels {
 		var g goldenBatch
 		readJSON(t, &g, name, "batch.json")
 		m := openGolden(t, dev, name)
@@ -246,7 +246,7 @@ func readFile(t *testing.T, path string) []byte {
 
 // TestAdapterRoundTrips saves what PEFT saved, and gets its bytes.
 func TestAdapterRoundTrips(t *testing.T) {
-	for _, name := range families {
+	for _, name := range goldenModels {
 		m := openGolden(t, ref.New(), name)
 		dir := t.TempDir()
 		if err := openGoldenAdapter(t, m, name, "adapter").Save(dir, name); err != nil {
@@ -260,7 +260,7 @@ func TestAdapterRoundTrips(t *testing.T) {
 
 // TestModelRoundTrips saves a model as it is stored, and gets its tensors.
 func TestModelRoundTrips(t *testing.T) {
-	for _, name := range families {
+	for _, name := range goldenModels {
 		m := openGolden(t, ref.New(), name)
 		dir := t.TempDir()
 		if err := m.Save(dir, "BF16"); err != nil {
@@ -287,22 +287,30 @@ func TestGreedyTokensAreThoseOfTransformers(t *testing.T) {
 }
 
 func greedyTokensAreThoseOfTransformers(t *testing.T, dev gpu.Device) {
-	m := openGolden(t, dev, "llama")
+	for _, name := range goldenModels {
+		if name != "llama-tied" {
+			greedyTokensOf(t, dev, name)
+		}
+	}
+}
+
+func greedyTokensOf(t *testing.T, dev gpu.Device, name string) {
+	m := openGolden(t, dev, name)
 	var cases []struct {
 		Model  string
 		Prompt []int32
 		EOS    int32
 		Tokens []int32
 	}
-	readJSON(t, &cases, "llama", "generation.json")
-	adapters := map[string]*Adapter{"base": nil, "lora": openGoldenAdapter(t, m, "llama", "adapter")}
+	readJSON(t, &cases, name, "generation.json")
+	adapters := map[string]*Adapter{"base": nil, "lora": openGoldenAdapter(t, m, name, "adapter")}
 	for i, c := range cases {
 		for got, err := range m.Generate(t.Context(), adapters[c.Model], [][]int32{c.Prompt}, Decoding{MaxNew: 32, EOS: []int32{c.EOS}}) {
 			if err != nil {
 				t.Fatal(err)
 			}
 			if !slices.Equal(got.Tokens, c.Tokens) || got.Stopped != (c.EOS >= 0) {
-				t.Errorf("case %d, %s: %v (stopped %v), want %v", i, c.Model, got.Tokens, got.Stopped, c.Tokens)
+				t.Errorf("%s, case %d, %s: %v (stopped %v), want %v", name, i, c.Model, got.Tokens, got.Stopped, c.Tokens)
 			}
 		}
 	}

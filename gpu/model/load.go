@@ -84,11 +84,36 @@ func match(want []Tensor, src source, ignored func(string) bool) error {
 			unexpected = append(unexpected, name)
 		}
 	}
+	for i, name := range missing {
+		if near := nearest(name, unexpected); near != "" {
+			missing[i] += " (but there is " + near + ")"
+		}
+	}
 	if len(missing)+len(unexpected)+len(misshapen) == 0 {
 		return nil
 	}
 	return fmt.Errorf("tensors do not fit the configuration: %s", strings.Join(slices.Concat(
 		some("missing", missing), some("unexpected", unexpected), some("of another shape", misshapen)), "; "))
+}
+
+// nearest returns the name that begins and ends most like the given one, if
+// what differs is less than half of it.
+func nearest(name string, others []string) string {
+	best, found := len(name)/2, ""
+	for _, o := range others {
+		head := 0
+		for head < min(len(name), len(o)) && name[head] == o[head] {
+			head++
+		}
+		tail := 0
+		for tail < min(len(name), len(o))-head && name[len(name)-1-tail] == o[len(o)-1-tail] {
+			tail++
+		}
+		if head+tail > best {
+			best, found = head+tail, o
+		}
+	}
+	return found
 }
 
 // some says how many names there are and shows the first ones.

@@ -61,17 +61,13 @@ type merger struct {
 
 // pair is the A and B of one projection.
 type pair struct {
-	a, b    gpu.Buf // (R, in), (out, R)
-	out, in int
+	module
+	a, b gpu.Buf // (R, in), (out, R)
 }
 
 func newMerger(ctx context.Context, a *Adapter, files source) (*merger, error) {
 	m := &merger{ctx: ctx, a: a, pairs: make(map[string]pair)}
-	modules, err := a.LoRA.modules(a.cfg)
-	if err != nil {
-		return nil, err
-	}
-	largest, p := 0, a.Params
+	largest, p, modules := 0, a.Params, a.modules
 	for i, mod := range modules {
 		ta, tb := p.Tensors[i], p.Tensors[len(modules)+i]
 		name := mod.name + ".weight"
@@ -79,7 +75,7 @@ func newMerger(ctx context.Context, a *Adapter, files source) (*merger, error) {
 		if !ok || len(t.Shape) != 2 || t.Shape[0] != mod.out || t.Shape[1] != mod.in {
 			return nil, fmt.Errorf("the base has no tensor %s of shape [%d %d]: the adapter belongs to another model", name, mod.out, mod.in)
 		}
-		m.pairs[name] = pair{p.W.Slice(ta.From, ta.From+ta.Len()), p.W.Slice(tb.From, tb.From+tb.Len()), mod.out, mod.in}
+		m.pairs[name] = pair{mod, p.W.Slice(ta.From, ta.From+ta.Len()), p.W.Slice(tb.From, tb.From+tb.Len())}
 		largest = max(largest, mod.out*mod.in)
 	}
 	m.delta = p.dev.Alloc(gpu.F32, largest)
@@ -95,13 +91,13 @@ func (m *merger) merge(t safetensors.Tensor) ([]byte, error) {
 	if !ok {
 		return t.Data, nil
 	}
-	n, rank, dev := p.out*p.in, m.a.LoRA.Rank, m.a.Params.dev
+	n, dev := p.out*p.in, m.a.Params.dev
 	m.w, m.d = grow(m.w, n), grow(m.d, n)
 	if err := t.ReadF32(m.w, 0); err != nil {
 		return nil, err
 	}
 	delta := m.delta.Slice(0, n)
-	dev.MatMul(gpu.M(delta, p.out, p.in), gpu.M(p.b, p.out, rank), gpu.M(p.a, rank, p.in), m.a.scale, 0)
+	dev.MatMul(gpu.M(delta, p.out, p.in), gpu.M(p.b, p.out, p.rank), gpu.M(p.a, p.rank, p.in), p.scale, 0)
 	dev.Download(m.d, delta)
 	if err := dev.Sync(); err != nil {
 		return nil, err

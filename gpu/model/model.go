@@ -3,12 +3,13 @@ package model
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 
 	"starbook/gpu"
 	"starbook/gpu/safetensors"
 )
 
-// Transformer is the weights of a Llama on a device. They are frozen until
+// Transformer is the weights of a model on a device. They are frozen until
 // Unfreeze. It is used by one goroutine at a time, as its device is.
 type Transformer struct {
 	Config Config
@@ -21,8 +22,13 @@ type Transformer struct {
 	heads   [1]*weight // (V, D); the same as embed if tied
 	params  *Params    // nil while frozen
 
-	files     *safetensors.Set // what frozen weights are mapped from, or nil
-	cos, sin  gpu.Buf          // (positions, E/2)
+	files  *safetensors.Set // what frozen weights are mapped from, or nil
+	rotary *rotary
+}
+
+// rotary is the tables of the rotary embedding.
+type rotary struct {
+	cos, sin  gpu.Buf // (positions, E/2)
 	positions int
 }
 
@@ -31,6 +37,8 @@ type layer struct {
 	norm1 *weight // (D), before attention
 	norm2 *weight // (D), before the feed-forward block
 	proj  [projections]*weight
+	bias  [projV + 1]*weight // of q, k and v (out); nil in families without
+	norms [projK + 1]*weight // of the heads of q and k (E); nil in families without
 }
 
 // weight is one named tensor and, if it is trained, its gradient.
@@ -50,6 +58,8 @@ func (w *weight) shape() []int {
 }
 
 func (w *weight) len() int { return w.out * w.in }
+
+func (w *weight) bias() bool { return strings.HasSuffix(w.name, ".bias") }
 
 // The projections of a layer, in the order of torch's named_modules.
 const (
@@ -92,27 +102,36 @@ func layerName(l int, rest string) string { return fmt.Sprintf("model.layers.%d.
 
 // lay returns a Transformer whose weights have names and shapes but no memory.
 func lay(dev gpu.Device, cfg Config) *Transformer {
-	m := &Transformer{Config: cfg, dev: dev, layers: make([]layer, cfg.Layers)}
+	m := &Transformer{Config: cfg, dev: dev, layers: make([]layer, cfg.Layers), rotary: new(rotary)}
 	matrix := func(name string, out, in int) *weight {
 		w := &weight{name: name, out: out, in: in}
 		m.weights = append(m.weights, w)
 		return w
 	}
-	vector := func(name string) *weight {
-		w := matrix(name, 1, cfg.Hidden)
+	vector := func(name string, n int) *weight {
+		w := matrix(name, 1, n)
 		w.vector = true
 		return w
 	}
 	m.embed = matrix("model.embed_tokens.weight", cfg.Vocab, cfg.Hidden)
-	for l := range m.layers {
-		for p := range m.layers[l].proj {
+	f := cfg.family()
+	for i := range m.layers {
+		l := &m.layers[i]
+		for p := range l.proj {
 			out, in := cfg.projDims(p)
-			m.layers[l].proj[p] = matrix(layerName(l, projNames[p]+".weight"), out, in)
+			l.proj[p] = matrix(layerName(i, projNames[p]+".weight"), out, in)
+			if f.qkvBias && p <= projV {
+				l.bias[p] = vector(layerName(i, projNames[p]+".bias"), out)
+			}
+			if f.qkNorm && p == projO {
+				l.norms[projQ] = vector(layerName(i, "self_attn.q_norm.weight"), cfg.HeadDim)
+				l.norms[projK] = vector(layerName(i, "self_attn.k_norm.weight"), cfg.HeadDim)
+			}
 		}
-		m.layers[l].norm1 = vector(layerName(l, "input_layernorm.weight"))
-		m.layers[l].norm2 = vector(layerName(l, "post_attention_layernorm.weight"))
+		l.norm1 = vector(layerName(i, "input_layernorm.weight"), cfg.Hidden)
+		l.norm2 = vector(layerName(i, "post_attention_layernorm.weight"), cfg.Hidden)
 	}
-	m.norm = vector("model.norm.weight")
+	m.norm = vector("model.norm.weight", cfg.Hidden)
 	m.heads[0] = m.embed
 	if !cfg.Tied {
 		m.heads[0] = matrix("lm_head.weight", cfg.Vocab, cfg.Hidden)
@@ -121,7 +140,8 @@ func lay(dev gpu.Device, cfg Config) *Transformer {
 }
 
 // New returns a Transformer with random weights: matrices from a normal
-// distribution of deviation 0.02, norms one. Equal seeds give equal weights.
+// distribution of deviation 0.02, norms one, biases zero. Equal seeds give
+// equal weights.
 func New(dev gpu.Device, cfg Config, seed uint64) (*Transformer, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, fmt.Errorf("model: %w", err)
@@ -131,10 +151,11 @@ func New(dev gpu.Device, cfg Config, seed uint64) (*Transformer, error) {
 		random := rand.New(rand.NewPCG(seed, uint64(i)))
 		values := make([]float32, w.len())
 		for j := range values {
-			if w.vector {
-				values[j] = 1
-			} else {
+			switch {
+			case !w.vector:
 				values[j] = float32(0.02 * random.NormFloat64())
+			case !w.bias():
+				values[j] = 1
 			}
 		}
 		w.w = dev.Alloc(gpu.F32, len(values))
@@ -193,8 +214,8 @@ func (m *Transformer) Close() error {
 			m.dev.Free(w.w)
 		}
 	}
-	m.dev.Free(m.cos)
-	m.dev.Free(m.sin)
+	m.dev.Free(m.rotary.cos)
+	m.dev.Free(m.rotary.sin)
 	m.weights, m.params = nil, nil
 	return m.closeFiles()
 }
@@ -210,16 +231,17 @@ func (m *Transformer) closeFiles() error {
 
 // angles makes sure that the rotary tables cover positions 0 to n-1.
 func (m *Transformer) angles(n int) {
-	if n <= m.positions {
+	r := m.rotary
+	if n <= r.positions {
 		return
 	}
-	if m.positions > 0 {
-		m.dev.Free(m.cos)
-		m.dev.Free(m.sin)
+	if r.positions > 0 {
+		m.dev.Free(r.cos)
+		m.dev.Free(r.sin)
 	}
 	cos, sin := m.Config.Rope.table(n, m.Config.HeadDim)
-	m.cos, m.sin = m.dev.Alloc(gpu.F32, len(cos)), m.dev.Alloc(gpu.F32, len(sin))
-	m.dev.Upload(m.cos, cos)
-	m.dev.Upload(m.sin, sin)
-	m.positions = n
+	r.cos, r.sin = m.dev.Alloc(gpu.F32, len(cos)), m.dev.Alloc(gpu.F32, len(sin))
+	m.dev.Upload(r.cos, cos)
+	m.dev.Upload(r.sin, sin)
+	r.positions = n
 }

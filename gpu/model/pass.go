@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"starbook/gpu"
 )
@@ -89,8 +90,12 @@ type activations struct {
 type layerActivations struct {
 	x    gpu.Buf        // (N, D) residual stream before the block
 	inv1 gpu.Buf        // (N)
-	q    gpu.Buf        // (N, H·E), rotated
-	k, v gpu.Buf        // (N, K·E), k rotated
+	q    gpu.Buf        // (N, H·E), normed and rotated
+	k, v gpu.Buf        // (N, K·E), k normed and rotated
+	rawQ gpu.Buf        // (N, H·E) as projected; none if nothing needs it
+	rawK gpu.Buf        // (N, K·E) as projected
+	invQ gpu.Buf        // (N, H) of the norms of heads
+	invK gpu.Buf        // (N, K)
 	att  gpu.Buf        // (N, H·E)
 	lse  gpu.Buf        // (N, H)
 	mid  gpu.Buf        // (N, D) residual stream between attention and feed-forward
@@ -114,7 +119,7 @@ func NewPass(m *Transformer, a *Adapter, rows int, train bool) (*Pass, error) {
 	}
 	p.layers = make([]layerActivations, m.Config.Layers)
 	if a != nil {
-		p.lowest = a.lowest()
+		p.m, p.lowest = m.with(a.saved), a.lowest()
 	}
 	m.angles(min(rows, m.Config.MaxPositions))
 	p.fit(rows)
@@ -131,6 +136,8 @@ func check(m *Transformer, a *Adapter, rows int, train bool) error {
 		return fmt.Errorf("model: a pass of %d rows: it needs one at least", rows)
 	case a != nil && !sameShape(a.cfg, m.Config):
 		return fmt.Errorf("model: the adapter was made for a model of another shape")
+	case train && a != nil && len(a.LoRA.Save) > 0:
+		return fmt.Errorf("model: the adapter brings whole modules along (%s), which are not trained here", strings.Join(a.LoRA.Save, ", "))
 	case train && a == nil && m.params == nil:
 		return fmt.Errorf("model: the weights are frozen: train an adapter, or unfreeze them first")
 	}
@@ -191,6 +198,12 @@ func (p *Pass) fit(n int) {
 		a := &p.layers[l]
 		a.x, a.inv1 = take(n*c.Hidden), p.exact.take(n)
 		a.q, a.k, a.v = take(n*att), take(n*kv), take(n*kv)
+		if c.family().qkNorm {
+			a.invQ, a.invK = p.exact.take(n*c.Heads), p.exact.take(n*c.KVHeads)
+			if p.train {
+				a.rawQ, a.rawK = take(n*att), take(n*kv)
+			}
+		}
 		a.att, a.lse = take(n*att), p.exact.take(n*c.Heads)
 		a.mid, a.inv2 = take(n*c.Hidden), p.exact.take(n)
 		a.gate, a.up = take(n*c.FeedForward), take(n*c.FeedForward)

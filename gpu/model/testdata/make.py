@@ -13,6 +13,7 @@ import sys
 if os.environ.get("PYTHONHASHSEED") != "0":  # PEFT writes a set, in the order of its hashes
     os.execve(sys.executable, [sys.executable, *sys.argv], dict(os.environ, PYTHONHASHSEED="0"))
 os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="", HF_HUB_OFFLINE="1")
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -23,7 +24,7 @@ import torch
 import transformers
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 
 HERE = Path(__file__).resolve().parent
 LINEARS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -38,16 +39,27 @@ def main():
     torch.use_deterministic_algorithms(True)
     write_json("versions.json", {m.__name__: m.__version__ for m in (torch, transformers, peft, safetensors)})
 
-    write_model("llama", seed=1, tied=False)
-    write_model("llama-tied", seed=2, tied=True)
-    for name, lengths in (("llama", (24, 17)), ("llama-tied", (66, 9))):
-        write_adapter(name, seed=3)
+    plain = dict(rope_type="default", rope_theta=10000.0)
+    write_model("llama", LlamaConfig, 1, vocab_size=257, rope_parameters=plain)
+    write_model("llama-tied", LlamaConfig, 2, vocab_size=257, tie_word_embeddings=True,
+                rope_parameters=dict(ROPE_LLAMA3, rope_theta=500000.0))
+    respell("llama-tied")
+    write_model("mistral", MistralConfig, 5, sliding_window=8, rope_parameters=plain)
+    write_model("qwen2", Qwen2Config, 6, use_sliding_window=True, sliding_window=8, max_window_layers=1,
+                rope_parameters=dict(rope_type="linear", factor=4.0, rope_theta=10000.0))
+    write_model("qwen3", Qwen3Config, 7, head_dim=32, tie_word_embeddings=True, rms_norm_eps=1e-6,
+                rope_parameters=dict(plain, rope_theta=1000000.0))
+    for name, lengths in (("llama", (24, 17)), ("llama-tied", (66, 9)), ("mistral", (24, 11)), ("qwen2", (24, 11)),
+                          ("qwen3", (19, 11))):
+        write_adapter(name, seed=3, head=name == "mistral")
         batch = write_batch(name, lengths, seed=4)
         write_forward(name, batch)
         write_full_gradients(name, batch)
+        if name != "llama-tied":
+            write_generation(name)
     write_init("llama")
     write_merged("llama")
-    write_generation("llama")
+    write_peft("mistral")
 
 
 def write_json(path, value):
@@ -67,32 +79,33 @@ def draw(shape, seed, low=None, high=None, std=None):
     return torch.rand(shape, generator=g) * (high - low) + low
 
 
-def write_model(name, seed, tied):
-    """A random model, loud enough (std 0.2) that every path carries signal."""
-    config = LlamaConfig(
-        vocab_size=257, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, head_dim=16, max_position_embeddings=512, rms_norm_eps=1e-5, tie_word_embeddings=tied,
-        bos_token_id=1, eos_token_id=2, dtype="bfloat16",
-        rope_parameters=dict(ROPE_LLAMA3, rope_theta=500000.0) if tied else dict(rope_type="default", rope_theta=10000.0))
-    model = LlamaForCausalLM(config)
+def write_model(name, config_class, seed, **keys):
+    """A random model, loud enough (std 0.2) that every path carries signal, biases and norms included."""
+    shape = dict(vocab_size=131, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
+                 num_key_value_heads=2, head_dim=16, max_position_embeddings=512, rms_norm_eps=1e-5,
+                 tie_word_embeddings=False, bos_token_id=1, eos_token_id=2, dtype="bfloat16")
+    model = AutoModelForCausalLM.from_config(config_class(**dict(shape, **keys)))
     with torch.no_grad():
         for i, (key, p) in enumerate(model.named_parameters()):
             spread = dict(low=0.5, high=1.5) if "norm" in key else dict(std=0.2)
             p.copy_(draw(p.shape, 1000 * seed + i, **spread))
     model.to(torch.bfloat16).save_pretrained(name)
-    if tied:  # as the Hub's files of 2024 spell it
-        old = json.loads(Path(name, "config.json").read_text())
-        rope = old.pop("rope_parameters")
-        old.update(rope_theta=rope.pop("rope_theta"), rope_scaling=rope, torch_dtype=old.pop("dtype"))
-        Path(name, "config.json").write_text(json.dumps(old, indent=2, sort_keys=True) + "\n")
+
+
+def respell(name):
+    """config.json as the Hub's files of 2024 spell it."""
+    old = json.loads(Path(name, "config.json").read_text())
+    rope = old.pop("rope_parameters")
+    old.update(rope_theta=rope.pop("rope_theta"), rope_scaling=rope, torch_dtype=old.pop("dtype"))
+    Path(name, "config.json").write_text(json.dumps(old, indent=2, sort_keys=True) + "\n")
 
 
 def load(name, dtype=torch.float32):
-    return LlamaForCausalLM.from_pretrained(name, dtype=dtype, attn_implementation="eager")
+    return AutoModelForCausalLM.from_pretrained(name, dtype=dtype, attn_implementation="eager")
 
 
-def lora_config():
-    return LoraConfig(r=4, lora_alpha=8, target_modules=LINEARS, task_type="CAUSAL_LM")
+def lora_config(head=False):
+    return LoraConfig(r=4, lora_alpha=8, target_modules=LINEARS + ["lm_head"] * head, task_type="CAUSAL_LM")
 
 
 def save_adapter(model, path):
@@ -101,9 +114,9 @@ def save_adapter(model, path):
     Path(path, "README.md").unlink(missing_ok=True)
 
 
-def write_adapter(name, seed):
+def write_adapter(name, seed, head):
     """An adapter whose B is not zero: with B = 0 every gradient of A is 0 too."""
-    model = get_peft_model(load(name), lora_config())
+    model = get_peft_model(load(name), lora_config(head))
     with torch.no_grad():
         for i, (key, p) in enumerate((k, p) for k, p in model.named_parameters() if p.requires_grad):
             p.copy_(draw(p.shape, 1000 * seed + i, std=0.1 if "lora_B" in key else 0.125))
@@ -117,6 +130,47 @@ def write_init(name):
     save_adapter(get_peft_model(base, lora_config()), f"{name}/init")
 
 
+def vocab(name):
+    return json.loads(Path(name, "config.json").read_text())["vocab_size"]
+
+
+PEFT = {
+    "rslora": dict(r=4, lora_alpha=8, use_rslora=True, target_modules=["q_proj", "v_proj"]),
+    "patterns": dict(r=4, lora_alpha=8, target_modules=["q_proj", "down_proj", "o_proj"],
+                     rank_pattern={"layers.0.self_attn.q_proj": 2, "down_proj": 3, r"layers\.\d+\.mlp\.down_proj": 5},
+                     alpha_pattern={"o_proj": 16, "model.layers.1.self_attn.q_proj": 1}),
+    "match": dict(r=2, lora_alpha=4, target_modules=r".*\.1\..*\.(q|up)_proj"),
+    "exclude": dict(r=2, lora_alpha=4, target_modules="all-linear", exclude_modules=["o_proj", "layers.0.mlp.up_proj"]),
+    "except": dict(r=2, lora_alpha=4, target_modules=["k_proj", "gate_proj"], exclude_modules=r".*layers\.0\..*"),
+    "save": dict(r=2, lora_alpha=4, target_modules=["q_proj", "v_proj"], modules_to_save=["lm_head", "norm"]),
+    "head": dict(r=2, lora_alpha=4, target_modules=["v_proj", "lm_head"]),
+}
+
+
+def write_peft(name):
+    """Adapters of many forms: what PEFT draws for each, what it saves, and the loss with it."""
+    rows = json.loads(Path(name, "batch.json").read_text())["rows"]
+    facts = {}
+    for case, keys in PEFT.items():
+        base = load(name)
+        torch.manual_seed(0)
+        model = get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", **keys))
+        drawn = [(k, p) for k, p in model.named_parameters() if "lora_" in k]
+        digest = hashlib.sha256()
+        for k, p in sorted(drawn):
+            digest.update(p.detach().numpy().tobytes())
+        with torch.no_grad():
+            for i, (k, p) in enumerate((k, p) for k, p in model.named_parameters() if p.requires_grad):
+                if "lora_B" in k:
+                    p.copy_(draw(p.shape, 9000 + i, std=0.1))
+                elif "modules_to_save" in k:
+                    p.add_(draw(p.shape, 9000 + i, std=0.1))
+            loss = model(**collate(rows)).loss.item()
+        save_adapter(model, f"{name}/peft/{case}")
+        facts[case] = dict(init_sha256=digest.hexdigest(), loss=loss)
+    write_json(f"{name}/peft.json", facts)
+
+
 def write_batch(name, lengths, seed):
     """Two rows of token ids, with labels masked in runs as a chat template masks them.
 
@@ -125,7 +179,7 @@ def write_batch(name, lengths, seed):
     """
     rows = []
     for i, n in enumerate(lengths):
-        ids = torch.randint(3, 257, (n,), generator=torch.Generator().manual_seed(100 * seed + i)).tolist()
+        ids = torch.randint(3, vocab(name), (n,), generator=torch.Generator().manual_seed(100 * seed + i)).tolist()
         labels = list(ids)
         for run in ((0, n // 3), (n // 2, n // 2 + 3)) if i == 0 else ((5, 9), (n - 2, n - 1)):
             labels[run[0] : run[1]] = [IGNORE] * (run[1] - run[0])
@@ -180,7 +234,7 @@ def write_forward(name, rows):
         if kind == "lora":
             out.loss.backward()
             grads = {k.replace(".default", ""): p.grad for k, p in model.named_parameters() if p.requires_grad}
-            assert len(grads) == 2 * len(LINEARS) * 2 and all(g.abs().max() > 0 for g in grads.values())
+            assert len(grads) == 2 * len(LINEARS) * 2 + 2 * (name == "mistral") and all(g.abs().max() > 0 for g in grads.values())
             save_file(grads, f"{name}/adapter_grads.safetensors", metadata={"format": "pt"})
     save_file(tensors, f"{name}/forward.safetensors", metadata={"format": "pt"})
     write_json(f"{name}/batch.json", facts)
@@ -197,8 +251,10 @@ def check_loss(out, batch, tokens):
 def write_full_gradients(name, rows):
     model = load(name)
     model(**collate(rows)).loss.backward()
-    tied = model.config.tie_word_embeddings  # then only what tying changes, for the size of the repository
-    grads = {k: p.grad for k, p in model.named_parameters() if not (tied and any(n in k for n in LINEARS))}
+    # All of them once; then only what a family does otherwise, for the size of the repository.
+    skip = dict(llama=[], qwen2=["o_proj", "mlp", "lm_head"]).get(name, LINEARS + ["lm_head"])
+    keep = dict(mistral=["k_proj"], qwen3=["k_proj", "_norm"]).get(name, [])
+    grads = {k: p.grad for k, p in model.named_parameters() if any(n in k for n in keep) or not any(n in k for n in skip)}
     save_file(grads, f"{name}/grads.safetensors", metadata={"format": "pt"})
 
 
@@ -210,6 +266,9 @@ def write_merged(name):
                 if any(n in k for n in LINEARS) and any(n in k for n in layers)}
         save_file(keep, f"{name}/merged_{str(dtype).removeprefix('torch.')}.safetensors", metadata={"format": "pt"})
         if dtype == torch.bfloat16:
+            safe = PeftModel.from_pretrained(load(name, dtype), f"{name}/adapter").merge_and_unload(safe_merge=True)
+            two = {k: p.data for k, p in safe.named_parameters() if ".layers.1." in k and k in keep}
+            save_file(two, f"{name}/merged_safe.safetensors", metadata={"format": "pt"})
             base = load_file(f"{name}/model.safetensors")
             changed = sum(int((keep[k] != base[k]).sum()) for k in keep) / sum(v.numel() for v in keep.values())
             print(f"{name}: the bf16 merge changed {changed:.0%} of the weights")
@@ -217,7 +276,7 @@ def write_merged(name):
 
 def write_generation(name):
     """Greedy continuations: alone and batched give the same tokens, or the fixture is no good."""
-    prompts = [torch.randint(3, 257, (n,), generator=torch.Generator().manual_seed(800 + n)).tolist() for n in (3, 11, 7)]
+    prompts = [torch.randint(3, vocab(name), (n,), generator=torch.Generator().manual_seed(800 + n)).tolist() for n in (3, 11, 7)]
     cases = []
     for kind in ("base", "lora"):
         model = load(name)
@@ -265,6 +324,6 @@ def margin(model, prompt, tokens):
 
 
 if __name__ == "__main__":
-    for old in ("llama", "llama-tied"):
+    for old in ("llama", "llama-tied", "mistral", "qwen2", "qwen3"):
         shutil.rmtree(HERE / old, ignore_errors=True)
     main()
