@@ -155,6 +155,9 @@ func (d *device) raw(t gpu.Type, n int) gpu.Buf {
 		return gpu.Buf{Type: t}
 	}
 	size := t.Bytes(n)
+	if apart {
+		return gpu.Buf{Ptr: d.own(size), Len: n, Type: t}
+	}
 	p := d.arena.take(size)
 	if p == nil {
 		d.Reserve(max(piece, round(size)+grain))
@@ -164,6 +167,17 @@ func (d *device) raw(t gpu.Type, n int) gpu.Buf {
 		}
 	}
 	return gpu.Buf{Ptr: p, Len: n, Type: t}
+}
+
+// own returns memory that only Close gives back.
+func (d *device) own(bytes int) (p unsafe.Pointer) {
+	d.do(func() (err error) {
+		if p, err = d.ctx.Alloc(bytes); err == nil {
+			d.arena.pieces = append(d.arena.pieces, span{p, bytes})
+		}
+		return err
+	})
+	return p
 }
 
 // Reserve takes so many bytes from the driver, for later calls of Alloc and Load.
