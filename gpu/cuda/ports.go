@@ -107,7 +107,7 @@ func (d *device) receive(src unsafe.Pointer, n int, take func(piece []byte, from
 
 // Load copies raw to the device.
 func (d *device) Load(t gpu.Type, raw []byte) gpu.Buf {
-	if t != gpu.F32 && t != gpu.BF16 {
+	if t == gpu.F64 {
 		d.fail("weights of type %v are not taken", t)
 		return gpu.Buf{Type: t}
 	}
