@@ -18,9 +18,11 @@ import (
 //
 // Without "=" an argument is required. "=None" makes it optional: None leaves
 // the field zero (for a pointer: nil). "*parts" takes the positional arguments
-// that are left; fields behind it are named in the call. hash:"-" marks what
+// that are left; fields behind it are named in the call. "**space", a
+// []starlark.Tuple, takes the named arguments that no other field takes. hash:"-" marks what
 // cannot change the result, and hash:"set" what counts only if it differs from
-// its default, so that adding it does not orphan the steps of the past.
+// its default, so that adding it does not orphan the steps of the past. hash:"stop"
+// marks what only decides where a training ends: see fit.
 // kind:"dataset|scores" says which artifacts are welcome. An embedded struct
 // lends its fields.
 type Arg struct {
@@ -30,10 +32,12 @@ type Arg struct {
 	Doc      string
 	Required bool
 	Rest     bool // *args
+	Named    bool // **kwargs
 	Unhashed bool // cannot change the result
 
 	kinds   []string
 	hashSet bool
+	stop    bool
 	field   []int // index path in the struct
 }
 
@@ -51,10 +55,12 @@ type File struct {
 }
 
 var (
-	handleType   = reflect.TypeFor[Handle]()
-	fileType     = reflect.TypeFor[File]()
-	callableType = reflect.TypeFor[starlark.Callable]()
-	valueType    = reflect.TypeFor[starlark.Value]()
+	handleType         = reflect.TypeFor[Handle]()
+	optionalHandleType = reflect.TypeFor[*Handle]() // implements starlark.Value, as Handle does, but is none
+	fileType           = reflect.TypeFor[File]()
+	callableType       = reflect.TypeFor[starlark.Callable]()
+	valueType          = reflect.TypeFor[starlark.Value]()
+	namedType          = reflect.TypeFor[[]starlark.Tuple]()
 )
 
 // argsOf reads the tags of an args struct. It panics if they make no sense:
@@ -76,8 +82,12 @@ func argsOf(t reflect.Type) []Arg {
 		}
 		name, def, optional := strings.Cut(tag, "=")
 		a := Arg{Name: name, Default: def, Required: !optional, Doc: f.Tag.Get("doc"), field: []int{i}}
-		a.Name, a.Rest = strings.CutPrefix(name, "*")
+		a.Name, a.Named = strings.CutPrefix(name, "**")
+		if !a.Named {
+			a.Name, a.Rest = strings.CutPrefix(name, "*")
+		}
 		a.Unhashed, a.hashSet = f.Tag.Get("hash") == "-", f.Tag.Get("hash") == "set"
+		a.stop = f.Tag.Get("hash") == "stop"
 		if k := f.Tag.Get("kind"); k != "" {
 			a.kinds = strings.Split(k, "|")
 		}
@@ -93,6 +103,8 @@ func argsOf(t reflect.Type) []Arg {
 // typeName is what the manual calls a Go type.
 func typeName(t reflect.Type, kinds []string) string {
 	switch {
+	case t == namedType:
+		return "named values"
 	case t.Kind() == reflect.Pointer && !t.Implements(valueType):
 		return typeName(t.Elem(), kinds)
 	case t.Kind() == reflect.Slice:
