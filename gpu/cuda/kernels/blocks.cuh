@@ -30,6 +30,11 @@ struct q6_k {
   i8 scales[16];
   u16 d;
 };
+struct nf4 {
+  u16 d;
+  u8 scales[4];
+  u16 q[64];
+};
 
 // elements_of is how many elements a T holds.
 template <class T> constexpr int elements_of = 1;
@@ -38,6 +43,7 @@ template <> constexpr int elements_of<q4_0> = 32;
 template <> constexpr int elements_of<q4_1> = 32;
 template <> constexpr int elements_of<q4_k> = 256;
 template <> constexpr int elements_of<q6_k> = 256;
+template <> constexpr int elements_of<nf4> = 256;
 
 DEVICE f32 half_to_f32(u16 h) {
 #ifdef SIM
@@ -116,4 +122,21 @@ DEVICE void load8(f32 (&v)[8], const q6_k *row, i64 at, i64, bool) {
   bytes8(high, x.high + 16 * part + i0 % 32 / 2, i0 / 32 * 2, 3);
 #pragma unroll
   for (int i = 0; i < 8; i++) v[i] = d * ((low[i] | high[i] << 4) - 32);
+}
+
+// gpu.NormalFloat4. The 16 lie in one line of the cache, so that all lanes of a
+// warp get theirs at once; constant memory would serve one address at a time.
+__device__ const f32 normal_float4[16] = {
+    -1, -0.6961928009986877f, -0.5250730514526367f, -0.39491748809814453f,
+    -0.28444138169288635f, -0.18477343022823334f, -0.09105003625154495f, 0,
+    0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f, 0.33791524171229224f,
+    0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1,
+};
+
+DEVICE void load8(f32 (&v)[8], const nf4 *row, i64 at, i64, bool) {
+  const nf4 &x = row[at / 256];
+  const f32 d = __fmul_rn(half_to_f32(x.d), x.scales[at % 256 / 64]);
+  const u16 *q = x.q + at % 256 / 4;
+#pragma unroll
+  for (int i = 0; i < 8; i++) v[i] = d * normal_float4[q[i / 4] >> i % 4 * 4 & 15];
 }

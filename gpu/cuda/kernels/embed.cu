@@ -26,12 +26,14 @@ EMBED(embed_bf16_q4_0, bf16, q4_0)
 EMBED(embed_bf16_q4_1, bf16, q4_1)
 EMBED(embed_bf16_q4_k, bf16, q4_k)
 EMBED(embed_bf16_q6_k, bf16, q6_k)
+EMBED(embed_bf16_nf4, bf16, nf4)
 EMBED(embed_f32_f16, f32, f16)
 EMBED(embed_f32_q8_0, f32, q8_0)
 EMBED(embed_f32_q4_0, f32, q4_0)
 EMBED(embed_f32_q4_1, f32, q4_1)
 EMBED(embed_f32_q4_k, f32, q4_k)
 EMBED(embed_f32_q6_k, f32, q6_k)
+EMBED(embed_f32_nf4, f32, nf4)
 
 // The block of the first row of an id adds all rows of that id, in their order;
 // the other blocks of the id have nothing to do.
