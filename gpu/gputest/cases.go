@@ -58,6 +58,7 @@ func copies(r *rig) {
 			w, out := r.weights(t, n), r.zeros(n)
 			r.on(func(d gpu.Device, get func(both) gpu.Buf) { d.Copy(get(out), get(w)) })
 			r.equal("decoded", out)
+			r.equal("downloaded", w)
 		}
 	}
 }
