@@ -318,6 +318,19 @@ var seqs = []gpu.Seqs{
 	{Starts: []int32{0, 70}, Heads: 2, KVHeads: 1, Dim: 64, Window: 64},
 	{Starts: []int32{0, 300}, Heads: 1, KVHeads: 1, Dim: 40},
 	{Starts: []int32{0, 300}, Heads: 2, KVHeads: 1, Dim: 16, Window: 100},
+	{Starts: []int32{0, 5, 70, 135}, Heads: 4, KVHeads: 2, Dim: 128, Window: 50},
+	{Starts: []int32{0, 66}, Heads: 2, KVHeads: 1, Dim: 80},
+	{Starts: []int32{0, 40}, Heads: 1, KVHeads: 1, Dim: 256},
+	{Starts: short(40), Heads: 2, KVHeads: 1, Dim: 8},
+}
+
+// short returns the starts of n sequences of up to four rows.
+func short(n int) []int32 {
+	starts := []int32{0}
+	for i := range n {
+		starts = append(starts, starts[i]+int32(i%5))
+	}
+	return starts
 }
 
 func attention(r *rig) {
@@ -346,6 +359,8 @@ func cached(r *rig) {
 		{Context: 20, Heads: 4, KVHeads: 2, Dim: 16},
 		{Context: 65, Heads: 3, KVHeads: 1, Dim: 33, Window: 9},
 		{Context: 300, Heads: 2, KVHeads: 2, Dim: 64},
+		{Context: 600, Heads: 34, KVHeads: 2, Dim: 128},
+		{Context: 520, Heads: 4, KVHeads: 1, Dim: 256, Window: 300},
 	} {
 		const slots, n = 3, 7
 		c.Slot, c.Len, c.Scale = r.ints(n, 0, slots), r.ints(n, 1, c.Context+1), 0.2

@@ -67,8 +67,8 @@ int check(Ptr p, size_t n) {
 }
 
 int allocate(std::map<char *, size_t> &m, size_t n, void **p) {
-  char *q = (char *)aligned_alloc(256, (n + 255) & ~(size_t)255);
-  if (!q) return memory;
+  char *q;
+  if (posix_memalign((void **)&q, 256, n)) return memory;
   memset(q, 0xcd, n);
   m[q] = n;
   *p = q;
