@@ -11,6 +11,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"starbook/gpu"
 	"starbook/gpu/model"
 	"starbook/gpu/token"
 	"starbook/runtime"
@@ -27,12 +28,18 @@ func modelModule() Module {
 func modelKind() KindDoc {
 	return KindDoc{
 		Name: "model",
-		Doc:  "Weights with their tokenizer, as a Hugging Face folder.",
+		Doc:  "Weights with their tokenizer, as a Hugging Face folder, or beside one in a GGUF file.",
 		Facts: []Fact{
 			{"name", "of the folder it came from"},
 			{"parameters", "how many numbers it has"},
 			{"retained", "of a merged model: share of the adapter's change that survived rounding"},
 			{"error", "of a merged model: relative size of what rounding added"},
+			{"worst", "of a merged model: the tensor that lost most"},
+			{"worst_error", "of a merged model: the error of that tensor"},
+			{"kl", "of a merged model that was probed: how far its predictions are from those of base and adapter, in nats, mean of the tokens"},
+			{"kl_worst", "of a merged model that was probed: the largest of a token"},
+			{"agree", "of a merged model that was probed: share of the tokens whose likeliest successor is the same"},
+			{"probed_tokens", "how many tokens that was asked of"},
 		},
 	}
 }
@@ -46,7 +53,7 @@ func tokenizerKind() KindDoc {
 func modelFiles(name string) bool {
 	switch name {
 	case "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja",
-		"special_tokens_map.json", "model.safetensors.index.json":
+		"special_tokens_map.json", "model.safetensors.index.json", "model.gguf":
 		return true
 	}
 	return strings.HasSuffix(name, ".safetensors") && !strings.Contains(name, "/")
@@ -117,23 +124,36 @@ func modelName(m Handle) string {
 }
 
 type modelOpenArgs struct {
-	Path File `arg:"path" doc:"Hugging Face folder: config.json, *.safetensors, tokenizer.json"`
+	Path File `arg:"path" doc:"Hugging Face folder: config.json, *.safetensors, tokenizer.json; or a GGUF file"`
 }
 
 func modelOpen() Func {
 	return step("model.open", 1, runtime.CPU, "Takes a Hugging Face folder into the store: config, safetensors and tokenizer, no pickles.\n"+
-		"Llama, Mistral, Qwen2 and Qwen3, and what is built like them, such as SmolLM2; others are refused with what is missing.",
+		"Llama, Mistral, Qwen2 and Qwen3, and what is built like them, such as SmolLM2; others are refused with what is missing.\n"+
+		"Of a GGUF file (F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K, Q6_K) the weights stay quantised, also as the base of an adapter.",
 		func(_ context.Context, _ *Host, s *runtime.Step, a modelOpenArgs) (runtime.Artifact, error) {
-			for _, need := range []string{"config.json", "tokenizer.json"} {
-				if _, err := os.Stat(filepath.Join(a.Path.Path, need)); err != nil {
-					return runtime.Artifact{}, fmt.Errorf("%s is no Hugging Face folder: there is no %s in it", a.Path.Path, need)
+			dir, name := a.Path.Path, filepath.Base(a.Path.Path)
+			var cfg model.Config
+			var err error
+			if strings.HasSuffix(name, ".gguf") {
+				if dir, err = os.MkdirTemp("", "starbook-"); err != nil {
+					return runtime.Artifact{}, err
 				}
+				defer os.RemoveAll(dir)
+				name = strings.TrimSuffix(name, ".gguf")
+				cfg, err = model.UnpackGGUF(a.Path.Path, dir)
+			} else {
+				for _, need := range []string{"config.json", "tokenizer.json"} {
+					if _, err := os.Stat(filepath.Join(dir, need)); err != nil {
+						return runtime.Artifact{}, fmt.Errorf("%s is no Hugging Face folder: there is no %s in it", dir, need)
+					}
+				}
+				cfg, err = model.ReadConfig(filepath.Join(dir, "config.json"))
 			}
-			cfg, err := model.ReadConfig(filepath.Join(a.Path.Path, "config.json"))
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
-			return keep(s, "model", a.Path.Path, modelFiles, Facts{"name": filepath.Base(a.Path.Path), "parameters": cfg.Size()})
+			return keep(s, "model", dir, modelFiles, Facts{"name": name, "parameters": cfg.Size()})
 		})
 }
 
@@ -334,12 +354,55 @@ func modelGenerate() Func {
 
 type modelExportArgs struct {
 	Model Handle `arg:"model" kind:"model|adapter" doc:"what to write"`
-	Path  string `arg:"path" doc:"folder, from the notebook's; files in it are replaced"`
+	Path  string `arg:"path" doc:"folder, from the notebook's; files in it are replaced. A model may also become a file: name.gguf"`
+	Type  string `arg:"type=bf16" doc:"of the matrices in a GGUF file: f32, f16, bf16 or q8_0"`
 }
 
 func modelExport() Func {
-	return plain("model.export", "Writes a model or an adapter as a folder that other tools read.",
-		func(_ context.Context, c *Call, a modelExportArgs) (starlark.Value, error) {
-			return starlark.None, export(c.Host, c.Run.Store, a.Model, a.Path)
+	return plain("model.export", "Writes a model or an adapter as a folder, or a model as a GGUF file, that other tools read.\n"+
+		"Of a GGUF file it returns error, the relative error of the matrices that the type costs, worst, the matrix with the\n"+
+		"largest, worst_error and bytes.",
+		func(ctx context.Context, c *Call, a modelExportArgs) (starlark.Value, error) {
+			if !strings.HasSuffix(a.Path, ".gguf") {
+				return starlark.None, export(c.Host, c.Run.Store, a.Model, a.Path)
+			}
+			return exportGGUF(ctx, c, a)
 		})
+}
+
+func exportGGUF(ctx context.Context, c *Call, a modelExportArgs) (starlark.Value, error) {
+	typ, ok := map[string]gpu.Type{"f32": gpu.F32, "f16": gpu.F16, "bf16": gpu.BF16, "q8_0": gpu.Q8_0}[a.Type]
+	if !ok || a.Model.Kind != "model" {
+		return nil, fmt.Errorf("got a %s as %q, want a model as f32, f16, bf16 or q8_0", a.Model.Kind, a.Type)
+	}
+	dir, remove, err := lay(c.Run.Store, a.Model)
+	if err != nil {
+		return nil, err
+	}
+	defer remove()
+	out, err := os.MkdirTemp("", "starbook-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(out)
+	path := filepath.Join(out, "model.gguf")
+	cost, err := model.ExportGGUF(ctx, dir, path, modelName(a.Model), typ)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Host.place(path, a.Path); err != nil {
+		return nil, err
+	}
+	facts := starlark.NewDict(4)
+	for _, kv := range []starlark.Tuple{
+		{starlark.String("error"), starlark.Float(cost.Error)},
+		{starlark.String("worst"), starlark.String(cost.Worst)},
+		{starlark.String("worst_error"), starlark.Float(cost.WorstError)},
+		{starlark.String("bytes"), starlark.MakeInt(cost.Bytes)},
+	} {
+		if err := facts.SetKey(kv[0], kv[1]); err != nil {
+			return nil, err
+		}
+	}
+	return facts, nil
 }

@@ -2,6 +2,7 @@ package builtins
 
 import (
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -101,4 +102,35 @@ func export(h *Host, st *store.Store, a Handle, to string) error {
 		}
 	}
 	return nil
+}
+
+// place copies a file to a path inside the host's root. It appears whole or
+// not at all.
+func (h *Host) place(from, to string) error {
+	root, err := h.root()
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	to = filepath.FromSlash(to)
+	if err := root.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	out, err := root.Create(to + ".new")
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(out, in); err != nil {
+		out.Close()
+		return err
+	}
+	if err := out.Close(); err != nil {
+		return err
+	}
+	return root.Rename(to+".new", to)
 }

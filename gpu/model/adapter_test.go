@@ -159,7 +159,7 @@ func TestAdapterLoadingIsStrict(t *testing.T) {
 	if _, err := NewPass(m, a, 8, false); err == nil {
 		t.Error("a model was run with the adapter of another")
 	}
-	if _, err := a.Merge(t.Context(), golden("llama"), t.TempDir()); err == nil || !strings.Contains(err.Error(), "another model") {
+	if _, err := a.Merge(t.Context(), golden("llama"), t.TempDir(), MergeOptions{}); err == nil || !strings.Contains(err.Error(), "another model") {
 		t.Errorf("merging into another model: %v", err)
 	}
 }

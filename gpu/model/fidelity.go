@@ -3,8 +3,6 @@ package model
 import (
 	"fmt"
 	"math"
-
-	"starbook/gpu/safetensors"
 )
 
 // Fidelity says how much of an adapter survived the rounding of a merge to the
@@ -34,38 +32,46 @@ func (m Merged) Worst() Fidelity {
 	return worst
 }
 
+// tooMuch is the Error from which on a merge is advised against: the noise of
+// rounding is then a third of the change.
+const tooMuch = 0.3
+
+// Advice says what to do if the merge lost too much, most advisable first; ""
+// if it did not. dtype is the type that the weights were written in.
+func (m Merged) Advice(dtype string) string {
+	if m.Total.Error <= tooMuch {
+		return ""
+	}
+	said := fmt.Sprintf("the merge kept %.0f %% of the change, with an error of %.2f of its size (worst: %s, %.2f)",
+		100*m.Total.Retained, m.Total.Error, m.Worst().Name, m.Worst().Error)
+	if dtype == "F16" {
+		return said + ": use the adapter unmerged, or merge into float32"
+	}
+	return said + ": use the adapter unmerged, merge into float16 (8 times as precise, up to 65504), or into float32"
+}
+
 // sums is what Fidelity is computed from.
 type sums struct {
 	dot, delta, lost float64 // <W'-W, Δ>, |Δ|², |W'-W-Δ|²
 	changed, n       int
 }
 
-// compare adds up two tensors, of which the second should be delta more.
-func (s *sums) compare(was, now safetensors.Tensor, delta []float32) error {
-	const block = 4096
-	var a, b [block]float32
-	for from := 0; from < len(delta); from += block {
-		n := min(block, len(delta)-from)
-		if err := was.ReadF32(a[:n], from); err != nil {
-			return err
+// compare adds up weights before and after, of which the latter should be
+// delta more. at is the place of the first, for errors.
+func (s *sums) compare(was, now, delta []float32, at int, dtype string) error {
+	for i := range was {
+		if x := float64(now[i]); math.IsNaN(x) || math.IsInf(x, 0) {
+			return fmt.Errorf("weight %d becomes %g: the adapter is broken, or the weight too large for %s", at+i, x, dtype)
 		}
-		if err := now.ReadF32(b[:n], from); err != nil {
-			return err
+		got, want := float64(now[i])-float64(was[i]), float64(delta[i])
+		s.dot += got * want
+		s.delta += want * want
+		s.lost += (got - want) * (got - want)
+		if got != 0 {
+			s.changed++
 		}
-		for i := range n {
-			if x := float64(b[i]); math.IsNaN(x) || math.IsInf(x, 0) {
-				return fmt.Errorf("weight %d becomes %g: the adapter is broken, or too large for %s", from+i, x, was.DType)
-			}
-			got, want := float64(b[i])-float64(a[i]), float64(delta[from+i])
-			s.dot += got * want
-			s.delta += want * want
-			s.lost += (got - want) * (got - want)
-			if got != 0 {
-				s.changed++
-			}
-		}
-		s.n += n
 	}
+	s.n += len(was)
 	return nil
 }
 

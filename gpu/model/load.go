@@ -2,41 +2,66 @@ package model
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"unsafe"
 
 	"starbook/gpu"
+	"starbook/gpu/gguf"
 	"starbook/gpu/safetensors"
 )
 
-// Open reads the Hugging Face model directory dir: config.json, and the
-// weights in model.safetensors or in shards beside their index. Weights stay
-// as they are stored, F32 or BF16, and on the CPU where they are mapped, so
-// the files must not change before Close.
+// Open reads the model directory dir: config.json, and the weights in
+// model.safetensors, in shards beside their index, or in model.gguf. Weights
+// stay as they are stored, quantised ones too, and on the CPU where they are
+// mapped, so the files must not change before Close.
 func Open(dev gpu.Device, dir string) (*Transformer, error) {
-	cfg, err := ReadConfig(filepath.Join(dir, "config.json"))
+	cfg, src, err := openWeights(dir)
 	if err != nil {
 		return nil, err
 	}
-	files, err := safetensors.OpenSet(dir)
+	m, err := load(dev, cfg, src)
 	if err != nil {
-		return nil, fmt.Errorf("model: %w", err)
-	}
-	m, err := load(dev, cfg, files)
-	if err != nil {
-		files.Close()
+		src.Close()
 		return nil, fmt.Errorf("model: %s: %w", dir, err)
 	}
-	m.files = files
+	m.files = src
 	return m, nil
 }
 
-// source is where load finds tensors: a safetensors.Set or File.
+// openWeights opens a model directory.
+func openWeights(dir string) (Config, files, error) {
+	cfg, err := ReadConfig(filepath.Join(dir, "config.json"))
+	if err != nil {
+		return cfg, nil, err
+	}
+	path := filepath.Join(dir, "model.gguf")
+	if _, err := os.Stat(path); err == nil {
+		f, err := gguf.Open(path)
+		if err != nil {
+			return cfg, nil, fmt.Errorf("model: %w", err)
+		}
+		return cfg, ggufSource{f, cfg}, nil
+	}
+	s, err := safetensors.OpenSet(dir)
+	if err != nil {
+		return cfg, nil, fmt.Errorf("model: %w", err)
+	}
+	return cfg, s, nil
+}
+
+// source is where load finds tensors: a safetensors.Set or File, or a GGUF file.
 type source interface {
 	Names() []string
 	Tensor(name string) (safetensors.Tensor, bool)
+}
+
+// files are the open files of a model.
+type files interface {
+	source
+	Close() error
 }
 
 func load(dev gpu.Device, cfg Config, src source) (*Transformer, error) {
@@ -129,24 +154,36 @@ func some(what string, names []string) []string {
 	return []string{fmt.Sprintf("%d %s: %s", len(names), what, list)}
 }
 
-// place brings one tensor to the device as it is stored. F16, which no device
-// computes with, becomes F32.
-func place(dev gpu.Device, t safetensors.Tensor) (gpu.Buf, error) {
-	switch t.DType {
-	case "F32":
-		return dev.Load(gpu.F32, aligned(t.Data, 4)), nil
-	case "BF16":
-		return dev.Load(gpu.BF16, aligned(t.Data, 2)), nil
-	case "F16":
-		values, err := t.F32()
-		if err != nil {
-			return gpu.Buf{}, err
+// typeOf returns the type of that name, as safetensors and GGUF spell it.
+func typeOf(name string) (gpu.Type, bool) {
+	for _, t := range []gpu.Type{gpu.F32, gpu.BF16, gpu.F16, gpu.Q8_0, gpu.Q4_0, gpu.Q4_1, gpu.Q4_K, gpu.Q6_K} {
+		if t.String() == name {
+			return t, true
 		}
-		b := dev.Alloc(gpu.F32, len(values))
-		dev.Upload(b, values)
+	}
+	return 0, false
+}
+
+// place brings one tensor to the device as it is stored. A type that the
+// device does not take becomes F32.
+func place(dev gpu.Device, t safetensors.Tensor) (gpu.Buf, error) {
+	typ, ok := typeOf(t.DType)
+	if !ok {
+		return gpu.Buf{}, fmt.Errorf("tensor %s is of type %s: F32, BF16, F16 and GGUF's Q8_0, Q4_0, Q4_1, Q4_K and Q6_K are read", t.Name, t.DType)
+	}
+	if !typ.WeightsOnly() {
+		return dev.Load(typ, aligned(t.Data, uintptr(typ.Bytes(1)))), nil
+	}
+	if b := dev.Load(typ, t.Data); b.Len > 0 {
 		return b, nil
 	}
-	return gpu.Buf{}, fmt.Errorf("tensor %s is of type %s: F32, BF16 and F16 are read", t.Name, t.DType)
+	if err := dev.Sync(); err == nil {
+		return gpu.Buf{}, fmt.Errorf("tensor %s: the device took no %s, without a reason", t.Name, t.DType)
+	}
+	values := typ.Decode(t.Data)
+	b := dev.Alloc(gpu.F32, len(values))
+	dev.Upload(b, values)
+	return b, nil
 }
 
 // aligned returns data, or a copy if it does not begin at a multiple of size,

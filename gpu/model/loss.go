@@ -1,6 +1,10 @@
 package model
 
-import "fmt"
+import (
+	"fmt"
+
+	"starbook/gpu"
+)
 
 // Loss returns for each row of b the negative log-probability of its target,
 // in nats, 0 where there is none. The slice is valid until the next call.
@@ -61,12 +65,9 @@ func (p *Pass) pick(b *Batch) {
 	}
 }
 
-// cost computes logits and losses of the picked rows, as many whole segments
-// at a time as C rows hold; if train, also the gradient of p.norm, in p.dnorm.
-func (p *Pass) cost(train bool) {
-	if train {
-		p.m.dev.Zero(p.dnorm)
-	}
+// chunks calls work with as many whole segments of the picked rows at a time
+// as C rows hold.
+func (p *Pass) chunks(work func(from, to int) error) error {
 	for i := 0; i < len(p.parts.salts); {
 		from := int(p.parts.starts[i])
 		to := from
@@ -75,26 +76,43 @@ func (p *Pass) cost(train bool) {
 			to = int(p.parts.starts[i+1])
 			p.inChunk.add(to-from, p.parts.salts[i])
 		}
-		p.costOf(from, to, train)
+		if err := work(from, to); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
-// costOf computes one chunk of the picked rows.
-func (p *Pass) costOf(from, to int, train bool) {
-	d, c, n := p.m.dev, p.m.Config, to-from
-	x, logits := p.chunk.Slice(0, n*c.Hidden), p.logits.Slice(0, n*c.Vocab)
-	f := p.atHead(n)
-	d.Embed(x, p.norm, p.picked[from:to], c.Hidden) // gathers the rows
+// head computes the logits of one chunk of the picked rows, x.
+func (p *Pass) head(from, to int) (f fan, x, logits gpu.Buf) {
+	c, n := p.m.Config, to-from
+	x, logits = p.chunk.Slice(0, n*c.Hidden), p.logits.Slice(0, n*c.Vocab)
+	f = p.atHead(n)
+	p.m.dev.Embed(x, p.norm, p.picked[from:to], c.Hidden) // gathers the rows
 	p.project(f, n, x, logits)
-	losses, targets := p.losses.Slice(from, to), p.targets[from:to]
-	if !train {
-		d.CrossEntropy(losses, logits, targets, c.Vocab, 0)
-		return
+	return f, x, logits
+}
+
+// cost computes logits and losses of the picked rows; if train, also the
+// gradient of p.norm, in p.dnorm.
+func (p *Pass) cost(train bool) {
+	if train {
+		p.m.dev.Zero(p.dnorm)
 	}
-	d.CrossEntropy(losses, logits, targets, c.Vocab, 1)
-	dx := p.dchunk.Slice(0, n*c.Hidden)
-	p.back(f, n, x, dx, 0, logits)
-	d.EmbedBack(p.dnorm, dx, p.picked[from:to], c.Hidden) // scatters them
+	p.chunks(func(from, to int) error {
+		d, c, n := p.m.dev, p.m.Config, to-from
+		f, x, logits := p.head(from, to)
+		losses, targets := p.losses.Slice(from, to), p.targets[from:to]
+		if !train {
+			d.CrossEntropy(losses, logits, targets, c.Vocab, 0)
+			return nil
+		}
+		d.CrossEntropy(losses, logits, targets, c.Vocab, 1)
+		dx := p.dchunk.Slice(0, n*c.Hidden)
+		p.back(f, n, x, dx, 0, logits)
+		d.EmbedBack(p.dnorm, dx, p.picked[from:to], c.Hidden) // scatters them
+		return nil
+	})
 }
 
 // collect waits for the losses and puts them in their rows.

@@ -3,44 +3,76 @@ package model
 import (
 	"context"
 	"fmt"
-	"io"
-	"os"
+	"math"
 	"path/filepath"
-	"strings"
+	"slices"
 
 	"starbook/gpu"
 	"starbook/gpu/safetensors"
 )
 
+// MergeOptions say how a merge rounds.
+type MergeOptions struct {
+	// Type is "": every weight keeps its type; "F32": those that change become
+	// float32, so that nothing is lost; or "F16": all weights become float16,
+	// which has 8 times bfloat16's precision and ends at 65504. A quantised
+	// weight, changed or not, is decoded to Type, which it asks for.
+	Type string
+
+	// TwoRoundings rounds the change to the weight's type before it is added,
+	// as PEFT's safe_merge does, and not only the sum.
+	TwoRoundings bool
+}
+
+func (o MergeOptions) check() error {
+	if !slices.Contains([]string{"", "F16", "F32"}, o.Type) {
+		return fmt.Errorf("model: merge: type %q: F16, F32 and the base's own exist", o.Type)
+	}
+	return nil
+}
+
+// of returns the type that a tensor is written in.
+func (o MergeOptions) of(t safetensors.Tensor, changes bool) string {
+	float := slices.Contains([]string{"F32", "BF16", "F16"}, t.DType)
+	switch {
+	case quantised(t), float && o.Type != "" && (changes || o.Type == "F16"):
+		return o.Type
+	}
+	return t.DType
+}
+
+// quantised reports whether the elements of t share scales.
+func quantised(t safetensors.Tensor) bool {
+	typ, ok := typeOf(t.DType)
+	return ok && typ.Block() > 1
+}
+
 // Merge writes the model in the directory base, with a folded into its
-// weights, to the directory out: W' = W + Scale·B·A, summed in float32 and
-// rounded once to the type that W is stored in. Files, shards and everything
-// beside the weights stay as they are.
-func (a *Adapter) Merge(ctx context.Context, base, out string) (Merged, error) {
+// weights, to the directory out: W' = W + scale·B·A, summed in float32 and
+// rounded once. It reads and writes tensor by tensor; files, shards and
+// everything beside the weights stay as they are, but for what o.Type changes.
+func (a *Adapter) Merge(ctx context.Context, base, out string, o MergeOptions) (Merged, error) {
+	if err := o.check(); err != nil {
+		return Merged{}, err
+	}
 	if same(base, out) {
 		return Merged{}, fmt.Errorf("model: merge: %s is the base: name another directory", out)
 	}
-	files, err := safetensors.OpenSet(base)
+	_, files, err := openWeights(base)
 	if err != nil {
-		return Merged{}, fmt.Errorf("model: merge: %w", err)
+		return Merged{}, err
 	}
 	defer files.Close()
-	m, err := newMerger(ctx, a, files)
+	m, err := newMerger(ctx, a, files, o)
 	if err != nil {
 		return Merged{}, fmt.Errorf("model: merge: %w", err)
 	}
 	defer m.a.Params.dev.Free(m.delta)
-	if err := copyBeside(base, out); err != nil {
+	if err := m.beside(base, out); err != nil {
 		return Merged{}, fmt.Errorf("model: merge: %w", err)
 	}
-	for _, f := range files.Files() {
-		var tensors []safetensors.Tensor
-		for _, name := range f.Names() {
-			t, _ := f.Tensor(name)
-			tensors = append(tensors, t)
-		}
-		path := filepath.Join(out, filepath.Base(f.Path()))
-		if err := safetensors.WriteFile(path, tensors, f.Metadata(), m.merge); err != nil {
+	for _, s := range m.shards {
+		if err := safetensors.WriteFile(filepath.Join(out, s.name), m.layout(s), s.metadata, m.merge); err != nil {
 			return Merged{}, fmt.Errorf("model: merge: %w", err)
 		}
 	}
@@ -49,14 +81,39 @@ func (a *Adapter) Merge(ctx context.Context, base, out string) (Merged, error) {
 
 // merger is a Merge on its way.
 type merger struct {
-	ctx    context.Context
-	a      *Adapter
-	pairs  map[string]pair // by the name of the weight
-	delta  gpu.Buf         // room for the largest W
-	raw    []byte
-	w, d   []float32
-	sums   []sums
-	merged []Fidelity
+	ctx     context.Context
+	a       *Adapter
+	o       MergeOptions
+	files   source
+	shards  []shard
+	pairs   map[string]pair  // by the name of the weight
+	whole   map[string]saved // by the name of the weight
+	untied  bool             // the last shard gets an lm_head of its own
+	delta   gpu.Buf          // room for blockRows of the widest W
+	raw     []byte
+	w, d, s []float32 // of some rows: W, Δ and their sum
+	sums    []sums
+	merged  []Fidelity
+}
+
+// shard is a file of the result.
+type shard struct {
+	name     string
+	tensors  []string
+	metadata map[string]string
+}
+
+// shardsOf returns the files of a model; a GGUF file becomes one of safetensors.
+func shardsOf(src source) []shard {
+	set, ok := src.(*safetensors.Set)
+	if !ok {
+		return []shard{{"model.safetensors", src.Names(), map[string]string{"format": "pt"}}}
+	}
+	var all []shard
+	for _, f := range set.Files() {
+		all = append(all, shard{filepath.Base(f.Path()), f.Names(), f.Metadata()})
+	}
+	return all
 }
 
 // pair is the A and B of one projection.
@@ -65,59 +122,170 @@ type pair struct {
 	a, b gpu.Buf // (R, in), (out, R)
 }
 
-func newMerger(ctx context.Context, a *Adapter, files source) (*merger, error) {
-	m := &merger{ctx: ctx, a: a, pairs: make(map[string]pair)}
-	largest, p, modules := 0, a.Params, a.modules
+// blockRows is how many rows of a matrix are merged at a time.
+const blockRows = 1024
+
+func newMerger(ctx context.Context, a *Adapter, files source, o MergeOptions) (*merger, error) {
+	m := &merger{ctx: ctx, a: a, o: o, files: files, shards: shardsOf(files), pairs: make(map[string]pair), whole: make(map[string]saved)}
+	for _, name := range files.Names() {
+		if t, _ := files.Tensor(name); quantised(t) && o.Type == "" {
+			return nil, fmt.Errorf("%s is quantised (%s): a sum is not; say whether to decode to float16 or float32", name, t.DType)
+		}
+	}
+	widest, p, modules := 0, a.Params, a.modules
 	for i, mod := range modules {
 		ta, tb := p.Tensors[i], p.Tensors[len(modules)+i]
-		name := mod.name + ".weight"
-		t, ok := files.Tensor(name)
-		if !ok || len(t.Shape) != 2 || t.Shape[0] != mod.out || t.Shape[1] != mod.in {
-			return nil, fmt.Errorf("the base has no tensor %s of shape [%d %d]: the adapter belongs to another model", name, mod.out, mod.in)
+		m.pairs[mod.name+".weight"] = pair{mod, p.W.Slice(ta.From, ta.From+ta.Len()), p.W.Slice(tb.From, tb.From+tb.Len())}
+		if err := m.fits(mod.name+".weight", []int{mod.out, mod.in}); err != nil {
+			return nil, err
 		}
-		m.pairs[name] = pair{mod, p.W.Slice(ta.From, ta.From+ta.Len()), p.W.Slice(tb.From, tb.From+tb.Len())}
-		largest = max(largest, mod.out*mod.in)
+		widest = max(widest, mod.in)
 	}
-	m.delta = p.dev.Alloc(gpu.F32, largest)
+	for _, s := range a.saved {
+		name := s.weight.name
+		if m.whole[name] = s; a.cfg.Tied && name == "lm_head.weight" {
+			m.untied = true
+		} else if err := m.fits(name, s.weight.shape()); err != nil {
+			return nil, err
+		}
+	}
+	m.delta = p.dev.Alloc(gpu.F32, blockRows*widest)
 	return m, p.dev.Sync()
 }
 
-// merge returns the bytes of t with its change, if it has one.
+func (m *merger) fits(name string, shape []int) error {
+	if t, ok := m.files.Tensor(name); !ok || !slices.Equal(t.Shape, shape) {
+		return fmt.Errorf("the base has no tensor %s of shape %v: the adapter belongs to another model", name, shape)
+	}
+	return nil
+}
+
+// changes reports whether the tensor of that name will have other numbers.
+func (m *merger) changes(name string) bool {
+	_, pair := m.pairs[name]
+	_, whole := m.whole[name]
+	return pair || whole
+}
+
+// layout returns the tensors of a file as they will be written, without data.
+func (m *merger) layout(s shard) []safetensors.Tensor {
+	var all []safetensors.Tensor
+	for _, name := range s.tensors {
+		t, _ := m.files.Tensor(name)
+		if m.untied && name == "lm_head.weight" {
+			continue // the copy of a tied table, which other readers ignore
+		}
+		t.DType = m.o.of(t, m.changes(name))
+		all = append(all, t)
+	}
+	if m.untied && s.name == m.shards[len(m.shards)-1].name {
+		t, _ := m.files.Tensor("model.embed_tokens.weight")
+		t.Name, t.DType = "lm_head.weight", m.o.of(t, true)
+		all = append(all, t)
+	}
+	return all
+}
+
+// merge returns the bytes of t, whose type is that of the result.
 func (m *merger) merge(t safetensors.Tensor) ([]byte, error) {
 	if err := m.ctx.Err(); err != nil {
 		return nil, err
 	}
-	p, ok := m.pairs[t.Name]
-	if !ok {
-		return t.Data, nil
+	if s, ok := m.whole[t.Name]; ok && m.pairs[t.Name].out == 0 {
+		return m.replace(t, s)
 	}
-	n, dev := p.out*p.in, m.a.Params.dev
-	m.w, m.d = grow(m.w, n), grow(m.d, n)
-	if err := t.ReadF32(m.w, 0); err != nil {
-		return nil, err
+	was, _ := m.files.Tensor(t.Name)
+	if s, ok := m.whole[t.Name]; ok { // an lm_head that PEFT saved beside its adapter
+		raw, err := m.replace(safetensors.Tensor{Name: t.Name, DType: "F32", Shape: t.Shape}, s)
+		if err != nil {
+			return nil, err
+		}
+		was.DType, was.Data = "F32", slices.Clone(raw)
 	}
-	delta := m.delta.Slice(0, n)
-	dev.MatMul(gpu.M(delta, p.out, p.in), gpu.M(p.b, p.out, p.rank), gpu.M(p.a, p.rank, p.in), p.scale, 0)
-	dev.Download(m.d, delta)
-	if err := dev.Sync(); err != nil {
-		return nil, err
+	p, changes := m.pairs[t.Name]
+	if !changes && t.DType == was.DType {
+		return was.Data, nil
 	}
+	if !changes {
+		p.out, p.in = 1, t.Len()
+		if len(t.Shape) == 2 {
+			p.out, p.in = t.Shape[0], t.Shape[1]
+		}
+	}
+	m.raw = m.raw[:0]
 	var s sums
+	for from := 0; from < p.out; from += blockRows {
+		if err := m.rows(t, was, p, from, min(blockRows, p.out-from), &s); err != nil {
+			return nil, err
+		}
+	}
+	if changes {
+		m.sums = append(m.sums, s)
+		m.merged = append(m.merged, s.fidelity(t.Name))
+	}
+	return m.raw, nil
+}
+
+// rows appends n rows of the result to m.raw. Without an adapter, p has no rank.
+func (m *merger) rows(t, was safetensors.Tensor, p pair, from, n int, s *sums) error {
+	dev, size := m.a.Params.dev, n*p.in
+	m.w, m.d, m.s = grow(m.w, size), grow(m.d, size), grow(m.s, size)
+	if quantised(was) {
+		typ, _ := typeOf(was.DType)
+		copy(m.w, typ.Decode(was.Data[typ.Bytes(from*p.in):typ.Bytes(from*p.in+size)]))
+	} else if err := was.ReadF32(m.w, from*p.in); err != nil {
+		return err
+	}
+	clear(m.d)
+	if p.rank > 0 {
+		delta := m.delta.Slice(0, size)
+		b := p.b.Slice(from*p.rank, (from+n)*p.rank)
+		dev.MatMul(gpu.M(delta, n, p.in), gpu.M(b, n, p.rank), gpu.M(p.a, p.rank, p.in), p.scale, 0)
+		dev.Download(m.d, delta)
+		if err := dev.Sync(); err != nil {
+			return err
+		}
+	}
+	copy(m.s, m.d)
+	if m.o.TwoRoundings {
+		rounded, err := safetensors.AppendF32(nil, t.DType, m.d)
+		if err != nil {
+			return err
+		}
+		if err := (safetensors.Tensor{Name: t.Name, DType: t.DType, Shape: []int{size}, Data: rounded}).ReadF32(m.s, 0); err != nil {
+			return err
+		}
+	}
 	for i, w := range m.w {
-		m.d[i], m.w[i] = w+m.d[i], m.d[i] // now the sum, and Δ
+		m.s[i] += w
+	}
+	at := len(m.raw)
+	var err error
+	if m.raw, err = safetensors.AppendF32(m.raw, t.DType, m.s); err != nil {
+		return err
+	}
+	now := safetensors.Tensor{Name: t.Name, DType: t.DType, Shape: []int{size}, Data: m.raw[at:]}
+	if err := now.ReadF32(m.s, 0); err != nil {
+		return err
+	}
+	return s.compare(m.w, m.s, m.d, from*p.in, t.DType)
+}
+
+// replace returns the bytes of a weight that the adapter brings along whole.
+func (m *merger) replace(t safetensors.Tensor, s saved) ([]byte, error) {
+	values := make([]float32, s.weight.len())
+	m.a.Params.dev.Download(values, s.weight.w)
+	if err := m.a.Params.dev.Sync(); err != nil {
+		return nil, err
+	}
+	for i, x := range values {
+		if x := float64(x); math.IsNaN(x) || math.IsInf(x, 0) || t.DType == "F16" && math.Abs(x) > 65504 {
+			return nil, fmt.Errorf("weight %d is %g: the adapter is broken, or too large for %s", i, x, t.DType)
+		}
 	}
 	var err error
-	if m.raw, err = safetensors.AppendF32(m.raw[:0], t.DType, m.d); err != nil {
-		return nil, err
-	}
-	was, now := t, t
-	now.Data = m.raw
-	if err := s.compare(was, now, m.w); err != nil {
-		return nil, err
-	}
-	m.sums = append(m.sums, s)
-	m.merged = append(m.merged, s.fidelity(t.Name))
-	return m.raw, nil
+	m.raw, err = safetensors.AppendF32(m.raw[:0], t.DType, values)
+	return m.raw, err
 }
 
 func (m *merger) report() Merged {
@@ -137,49 +305,4 @@ func grow(s []float32, n int) []float32 {
 		return make([]float32, n)
 	}
 	return s[:n]
-}
-
-func same(a, b string) bool {
-	x, err1 := os.Stat(a)
-	y, err2 := os.Stat(b)
-	return err1 == nil && err2 == nil && os.SameFile(x, y)
-}
-
-// copyBeside copies the files of a model directory that hold no weights.
-func copyBeside(from, to string) error {
-	entries, err := os.ReadDir(from)
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(to, 0o755); err != nil {
-		return err
-	}
-	for _, e := range entries {
-		switch ext := strings.ToLower(filepath.Ext(e.Name())); {
-		case e.IsDir(), strings.HasPrefix(e.Name(), "."):
-		case ext == ".safetensors", ext == ".bin", ext == ".pt", ext == ".pth", ext == ".gguf", ext == ".h5", ext == ".msgpack":
-		default:
-			if err := copyFile(filepath.Join(from, e.Name()), filepath.Join(to, e.Name())); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func copyFile(from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.Create(to)
-	if err != nil {
-		return err
-	}
-	if _, err := io.Copy(out, in); err != nil {
-		out.Close()
-		return err
-	}
-	return out.Close()
 }

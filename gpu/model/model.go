@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"starbook/gpu"
-	"starbook/gpu/safetensors"
 )
 
 // Transformer is the weights of a model on a device. They are frozen until
@@ -22,7 +21,7 @@ type Transformer struct {
 	heads   [1]*weight // (V, D); the same as embed if tied
 	params  *Params    // nil while frozen
 
-	files  *safetensors.Set // what frozen weights are mapped from, or nil
+	files  files // what frozen weights are mapped from, or nil
 	rotary *rotary
 }
 
