@@ -10,9 +10,10 @@ import (
 )
 
 func (a *app) reportCmd() *cobra.Command {
-	var out string
+	var out, sweep string
 	cmd := &cobra.Command{
 		Use: "report [RUN...]", Short: "Write the report of a run, or a comparison of several",
+		Example:           "  starbook report\n  starbook report 3f9a 81c0 -o compared.html\n  starbook report --sweep @latest",
 		ValidArgsFunction: a.completeRuns,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			st, err := a.open(false)
@@ -20,6 +21,15 @@ func (a *app) reportCmd() *cobra.Command {
 				return err
 			}
 			defer st.Close()
+			if sweep != "" {
+				runs, err := st.SweepRuns(sweep)
+				if err != nil {
+					return err
+				}
+				for _, r := range runs {
+					args = append(args, r.ID)
+				}
+			}
 			if len(args) == 0 {
 				args = []string{"@latest"}
 			}
@@ -39,6 +49,7 @@ func (a *app) reportCmd() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&out, "output", "o", "report.html", "where to write it")
+	cmd.Flags().StringVar(&sweep, "sweep", "", "compare the trials of a sweep: its id, or @latest")
 	return cmd
 }
 

@@ -66,7 +66,7 @@ func (a *app) run(ctx context.Context, path string, f runFlags) (err error) {
 	console := newConsole(os.Stdout)
 	r := &runtime.Run{
 		Notebook: nb, Store: st, Sink: console, Params: params, Fresh: f.fresh, Argv: os.Args,
-		Pool: runtime.NewPool(map[runtime.Resource]int{runtime.GPU: 1, runtime.Net: 4, runtime.CPU: 2}),
+		Pool: newPool(),
 		Env:  map[string]string{"starbook": revision()},
 	}
 	failed := r.Exec(ctx, host.Predeclared())
@@ -124,6 +124,11 @@ func parseParams(list []string) (map[string]string, error) {
 		out[name] = value
 	}
 	return out, nil
+}
+
+// newPool has one slot for the device, for it serves one step at a time.
+func newPool() *runtime.Pool {
+	return runtime.NewPool(map[runtime.Resource]int{runtime.GPU: 1, runtime.Net: 4, runtime.CPU: 2})
 }
 
 // newConsole draws a live region on a terminal, and honours NO_COLOR.

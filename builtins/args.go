@@ -18,7 +18,8 @@ import (
 //
 // Without "=" an argument is required. "=None" makes it optional: None leaves
 // the field zero (for a pointer: nil). "*parts" takes the positional arguments
-// that are left; fields behind it are named in the call. hash:"-" marks what
+// that are left; fields behind it are named in the call. "**space", a
+// []starlark.Tuple, takes the named arguments that no other field takes. hash:"-" marks what
 // cannot change the result, and hash:"set" what counts only if it differs from
 // its default, so that adding it does not orphan the steps of the past.
 // kind:"dataset|scores" says which artifacts are welcome. An embedded struct
@@ -30,6 +31,7 @@ type Arg struct {
 	Doc      string
 	Required bool
 	Rest     bool // *args
+	Named    bool // **kwargs
 	Unhashed bool // cannot change the result
 
 	kinds   []string
@@ -55,6 +57,7 @@ var (
 	fileType     = reflect.TypeFor[File]()
 	callableType = reflect.TypeFor[starlark.Callable]()
 	valueType    = reflect.TypeFor[starlark.Value]()
+	namedType    = reflect.TypeFor[[]starlark.Tuple]()
 )
 
 // argsOf reads the tags of an args struct. It panics if they make no sense:
@@ -76,7 +79,10 @@ func argsOf(t reflect.Type) []Arg {
 		}
 		name, def, optional := strings.Cut(tag, "=")
 		a := Arg{Name: name, Default: def, Required: !optional, Doc: f.Tag.Get("doc"), field: []int{i}}
-		a.Name, a.Rest = strings.CutPrefix(name, "*")
+		a.Name, a.Named = strings.CutPrefix(name, "**")
+		if !a.Named {
+			a.Name, a.Rest = strings.CutPrefix(name, "*")
+		}
 		a.Unhashed, a.hashSet = f.Tag.Get("hash") == "-", f.Tag.Get("hash") == "set"
 		if k := f.Tag.Get("kind"); k != "" {
 			a.kinds = strings.Split(k, "|")
@@ -93,6 +99,8 @@ func argsOf(t reflect.Type) []Arg {
 // typeName is what the manual calls a Go type.
 func typeName(t reflect.Type, kinds []string) string {
 	switch {
+	case t == namedType:
+		return "named values"
 	case t.Kind() == reflect.Pointer && !t.Implements(valueType):
 		return typeName(t.Elem(), kinds)
 	case t.Kind() == reflect.Slice:

@@ -32,10 +32,17 @@ func bind(name string, spec []Arg, dst reflect.Value, args starlark.Tuple, kwarg
 		return fmt.Errorf("%s: got %d arguments, want at most %d: %s", name, len(args), len(spec), signature(name, spec))
 	}
 	for i, v := range args {
+		if spec[i].Named {
+			return fmt.Errorf("%s: got %d arguments without a name: %s", name, len(args), signature(name, spec))
+		}
 		set[i] = true
 		if err := setArg(dst.FieldByIndex(spec[i].field), spec[i], v); err != nil {
 			return fmt.Errorf("%s: %s: %w", name, spec[i].Name, err)
 		}
+	}
+	if i := slices.IndexFunc(spec, func(a Arg) bool { return a.Named }); i >= 0 {
+		set[i] = true
+		kwargs = takeNamed(spec, i, dst, kwargs)
 	}
 	if err := bindNamed(name, spec, set, dst, kwargs); err != nil {
 		return err
@@ -64,6 +71,21 @@ func bindNamed(name string, spec []Arg, set []bool, dst reflect.Value, kwargs []
 		}
 	}
 	return nil
+}
+
+// takeNamed gives spec[i] the named arguments that no other field takes, and
+// returns the others.
+func takeNamed(spec []Arg, i int, dst reflect.Value, kwargs []starlark.Tuple) (others []starlark.Tuple) {
+	var taken []starlark.Tuple
+	for _, kv := range kwargs {
+		if slices.ContainsFunc(spec, func(a Arg) bool { return a.Name == string(kv[0].(starlark.String)) && !a.Named }) {
+			others = append(others, kv)
+		} else {
+			taken = append(taken, kv)
+		}
+	}
+	dst.FieldByIndex(spec[i].field).Set(reflect.ValueOf(taken))
+	return others
 }
 
 func argNames(spec []Arg) (names []string) {

@@ -52,7 +52,7 @@ type Module struct {
 // Modules is THE list of what a script can say.
 func (h *Host) Modules() []Module {
 	return []Module{
-		dataModule(), distillModule(), pairModule(), modelModule(), loraModule(), evalModule(), gradeModule(), reportModule(),
+		dataModule(), distillModule(), pairModule(), modelModule(), loraModule(), evalModule(), gradeModule(), sweepModule(), reportModule(),
 	}
 }
 

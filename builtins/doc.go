@@ -119,6 +119,8 @@ func signature(name string, args []Arg) string {
 	var parts []string
 	for _, a := range args {
 		switch {
+		case a.Named:
+			parts = append(parts, "**"+a.Name)
 		case a.Rest:
 			parts = append(parts, "*"+a.Name)
 		case a.Required:

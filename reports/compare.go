@@ -3,6 +3,7 @@ package reports
 import (
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"starbook/runtime/cas"
@@ -20,6 +21,8 @@ type comparePage struct {
 	Board    []boardRow
 	Left     int // runs that the board leaves out
 	Figures  []*figure
+	Seeds    table // see sweepView
+	Effects  table
 	Matrix   matrix
 	Texts    []codeDiff
 	Env      table
@@ -89,6 +92,8 @@ func (b *builder) compare(refs []string) (page, error) {
 	if v.Figures, err = b.overlays(rows, v.Params); err != nil {
 		return page{}, err
 	}
+	s := sweepOf(boardSweep(rows, v.Params))
+	v.Figures, v.Seeds, v.Effects = append(s.Figures, v.Figures...), s.Seeds, s.Effects
 	v.Title = compareTitle(rows)
 	v.Matrix = matrixOf(byStart)
 	v.Env = environments(byStart)
@@ -132,6 +137,38 @@ func (r boardRow) Rate() float64 {
 		return math.NaN()
 	}
 	return float64(r.Passed) / float64(r.N)
+}
+
+// boardSweep sees the runs as trials of a sweep over the params that differ: of their
+// pass rates if all were evaluated, else of their losses.
+func boardSweep(rows []boardRow, params []string) event.SweepData {
+	d := event.SweepData{Objective: "pass rate", Names: params}
+	if slices.ContainsFunc(rows, func(r boardRow) bool { return r.N == 0 }) {
+		d.Objective, d.Minimize = "eval loss", true
+	}
+	byTrial := slices.Clone(rows)
+	slices.SortStableFunc(byTrial, func(a, b boardRow) int { return a.Trial - b.Trial })
+	for _, r := range byTrial {
+		t := event.SweepTrial{N: r.N, Passed: r.Passed}
+		for _, word := range r.Values {
+			t.Values = append(t.Values, value(word))
+		}
+		if x := r.Rate(); !d.Minimize && finite(x) {
+			t.Value = &x
+		} else if d.Minimize && finite(r.Loss) {
+			t.Value = &r.Loss
+		}
+		d.Trials = append(d.Trials, t)
+	}
+	return d
+}
+
+// value is a setting's value as a number, if it is one.
+func value(word string) any {
+	if x, err := strconv.ParseFloat(word, 64); err == nil && finite(x) {
+		return x
+	}
+	return word
 }
 
 // better sorts the board: by pass rate, then by loss, then by id.

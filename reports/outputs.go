@@ -152,7 +152,7 @@ func (b *builder) collect(r *run, views []cellView) []*output {
 			if u, ok := r.find(e.Step); ok && !shown[e.Step] {
 				step(u)
 			}
-		case event.Note, event.Warn, event.Bar, event.Table, event.Plot, event.Compare:
+		case event.Note, event.Warn, event.Bar, event.Table, event.Plot, event.Sweep, event.Compare:
 			add(&output{cell: slot(e.Cell, e.Line), render: func() (html, error) { return b.event(e) }})
 		}
 	}

@@ -119,13 +119,18 @@ func TestHostileTextIsInert(t *testing.T) {
 	for i, k := range []cas.Digest{tr, st.Key, odd.Key, cas.Sum([]byte("never done"))} {
 		f.ok(f.st.PutUse(store.Use{Run: "abcdef01", Seq: i + 1, Key: k, Name: hostile, Failed: []string{"", "", "", hostile}[i]}))
 	}
-	for _, k := range []event.Kind{event.Print, event.Warn, event.Note, event.Bar, event.Log, event.Table, event.Plot, event.Compare} {
+	for _, k := range []event.Kind{event.Print, event.Warn, event.Note, event.Bar, event.Log, event.Table, event.Plot, event.Sweep, event.Compare} {
 		e := event.Event{Run: "abcdef01", Time: noon, Kind: k, Name: hostile, Text: hostile}
 		switch k {
 		case event.Table:
 			e.Data = encode(event.TableData{Title: hostile, Columns: []string{hostile}, Rows: [][]any{{hostile}, {map[string]string{hostile: hostile}}}, Note: hostile})
 		case event.Plot:
 			e.Data = encode(event.PlotData{Title: hostile, Kind: "bar", XLabel: hostile, YLabel: hostile, Categories: []string{hostile}, Series: []event.Curve{{Name: hostile, Y: event.Numbers{1}, Style: hostile}}, Note: hostile})
+		case event.Sweep:
+			one, two := 1.0, 2.0
+			e.Data = encode(event.SweepData{Title: hostile, Objective: hostile, Names: []string{hostile, "b"}, Trials: []event.SweepTrial{
+				{Values: []any{hostile, 1}, Value: &one}, {Values: []any{hostile + "2", 2}, Value: &two}, {Values: []any{nil}, Error: hostile},
+			}})
 		case event.Compare:
 			e.Data = encode(event.CompareData{Title: hostile, A: event.Side{Step: st.Key.String(), Label: hostile, N: 3, Passed: 1}, B: event.Side{Step: st.Key.String(), Label: hostile, N: 3, Passed: 2}, Warnings: []string{hostile}})
 		}

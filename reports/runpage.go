@@ -111,6 +111,12 @@ func (b *builder) event(e event.Event) (html, error) {
 			return b.render("plotout", f)
 		}
 		return b.render("warning", "The plot “"+d.Title+"” has no points.")
+	case event.Sweep:
+		var d event.SweepData
+		if json.Unmarshal(e.Data, &d) != nil || d.Objective == "" {
+			return b.render("unreadable", e)
+		}
+		return b.render("sweep", sweepOf(d))
 	case event.Compare:
 		var d event.CompareData
 		if json.Unmarshal(e.Data, &d) != nil {

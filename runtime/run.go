@@ -38,6 +38,8 @@ type Run struct {
 	Fresh    []string          // names of steps to do again; "all" for every step
 	Argv     []string
 	Env      map[string]string // facts for the record, besides those Exec knows
+	Sweep    string            // 8 hex digits, if the run is a trial of a sweep
+	Trial    int               // its number there, from 1
 	MaxSteps uint64            // 0: DefaultMaxSteps
 	MaxHeap  uint64            // 0: DefaultMaxHeap; best effort, looked at ten times a second
 
@@ -112,6 +114,7 @@ func (r *Run) begin(ctx context.Context) error {
 	err = r.Store.BeginRun(store.Run{
 		ID: r.ID, Notebook: r.Notebook.Path, Source: source, Params: json.RawMessage("{}"), Argv: r.Argv,
 		Started: time.Now().UTC(), Status: store.Running, GitCommit: commit, GitDirty: dirty, Env: environment(r.Env),
+		Sweep: r.Sweep, Trial: r.Trial,
 	})
 	if err != nil {
 		return fmt.Errorf("run: %w", err)

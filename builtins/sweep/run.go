@@ -5,51 +5,53 @@ import (
 	"sync"
 )
 
+// Outcome is a trial that is over, with what else came of it.
+type Outcome struct {
+	Trial
+	Result any
+	Err    error // why it failed
+}
+
 // Run makes the trials that s proposes, up to jobs at a time, and returns them in the
-// order of their proposals. Try returns a trial's objective; an error fails that trial
-// alone, unless ctx has ended. What is proposed depends on jobs, for TPE does not wait
-// for trials that are under way, but never on which trial happens to end first: trial i
-// knows exactly the trials up to i-jobs.
-func Run(ctx context.Context, s Sampler, jobs int, try func(ctx context.Context, i int, p Point) (float64, error)) ([]Trial, []error, error) {
+// order of their proposals. Try returns a trial's objective and what else came of it; an
+// error fails that trial alone, unless ctx has ended. What is proposed depends on jobs,
+// for TPE does not wait for trials that are under way, but never on which trial happens
+// to end first: trial i knows exactly the trials up to i-jobs.
+func Run(ctx context.Context, s Sampler, jobs int, try func(ctx context.Context, i int, p Point) (float64, any, error)) ([]Outcome, error) {
 	jobs = max(jobs, 1)
-	var trials []*trial
+	var out []*Outcome
+	var done []chan struct{}
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for i := 0; ; i++ {
 		var over []Trial
-		for _, t := range trials[:max(0, i-jobs+1)] {
+		for k := range max(0, i-jobs+1) {
 			select {
-			case <-t.done:
+			case <-done[k]:
 			case <-ctx.Done():
-				return nil, nil, context.Cause(ctx)
+				return nil, context.Cause(ctx)
 			}
-			over = append(over, t.Trial)
+			over = append(over, out[k].Trial)
 		}
 		p, ok := s.Next(i, over)
 		if !ok {
 			break
 		}
-		t := &trial{Trial: Trial{Point: p}, done: make(chan struct{})}
-		trials = append(trials, t)
+		o, end := &Outcome{Trial: Trial{Point: p}}, make(chan struct{})
+		out, done = append(out, o), append(done, end)
 		wg.Go(func() {
-			defer close(t.done)
-			t.Value, t.err = try(ctx, i, p)
-			t.Failed = t.err != nil
+			defer close(end)
+			o.Value, o.Result, o.Err = try(ctx, i, p)
+			o.Failed = o.Err != nil
 		})
 	}
 	wg.Wait()
 	if ctx.Err() != nil {
-		return nil, nil, context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
-	out, errs := make([]Trial, len(trials)), make([]error, len(trials))
-	for i, t := range trials {
-		out[i], errs[i] = t.Trial, t.err
+	all := make([]Outcome, len(out))
+	for i, o := range out {
+		all[i] = *o
 	}
-	return out, errs, nil
-}
-
-type trial struct {
-	Trial
-	err  error
-	done chan struct{}
+	return all, nil
 }

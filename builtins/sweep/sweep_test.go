@@ -28,17 +28,24 @@ func bowl(p Point) float64 {
 
 func runBowl(t *testing.T, s Sampler, jobs int) []Trial {
 	t.Helper()
-	trials, _, err := Run(t.Context(), s, jobs, func(_ context.Context, i int, p Point) (float64, error) {
+	out, err := Run(t.Context(), s, jobs, func(_ context.Context, i int, p Point) (float64, any, error) {
 		if jobs > 1 { // end in an order of their own
 			time.Sleep(time.Duration(rand.IntN(300)) * time.Microsecond)
 		}
 		if i == 7 {
-			return 0, errors.New("out of luck")
+			return 0, nil, errors.New("out of luck")
 		}
-		return bowl(p), nil
+		return bowl(p), i, nil
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	trials := make([]Trial, len(out))
+	for i, o := range out {
+		trials[i] = o.Trial
+		if !o.Failed && o.Result != i {
+			t.Errorf("trial %d has the result of trial %v", i, o.Result)
+		}
 	}
 	return trials
 }
@@ -87,7 +94,7 @@ func TestTPELearns(t *testing.T) {
 func TestGridAndRandomVisitEveryPointOnce(t *testing.T) {
 	small := Space{{Name: "lr", Choices: []any{1e-4, 1e-3}}, {Name: "patience", Low: 2, High: 4, Whole: true}}
 	for _, s := range []Sampler{Grid{small}, Random{small, 100, 1}, TPE{Space: small, Trials: 100, Startup: 3}} {
-		trials, _, err := Run(t.Context(), s, 2, func(_ context.Context, _ int, p Point) (float64, error) { return p[0].(float64), nil })
+		trials, err := Run(t.Context(), s, 2, func(_ context.Context, _ int, p Point) (float64, any, error) { return p[0].(float64), nil, nil })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -144,11 +151,11 @@ func TestCheckRefuses(t *testing.T) {
 
 func TestInterruptedSweepReturns(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	_, _, err := Run(ctx, Random{space, 100, 1}, 2, func(ctx context.Context, i int, _ Point) (float64, error) {
+	_, err := Run(ctx, Random{space, 100, 1}, 2, func(ctx context.Context, i int, _ Point) (float64, any, error) {
 		if i == 3 {
 			cancel()
 		}
-		return 0, ctx.Err()
+		return 0, nil, ctx.Err()
 	})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)

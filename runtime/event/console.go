@@ -15,6 +15,7 @@ import (
 type Console struct {
 	Terminal bool       // draw the live region
 	Color    bool       // use ANSI colours
+	Brief    bool       // no lines for steps that go well, nor for what they log
 	Width    func() int // columns of the terminal; nil: 80
 
 	mu    sync.Mutex // all below
@@ -120,6 +121,9 @@ func (c *Console) line(e Event) string {
 			s += "  " + rest
 		}
 		return s
+	}
+	if c.Brief && (e.Kind == StepHit || e.Kind == StepDone || e.Kind == Log) {
+		return ""
 	}
 	switch e.Kind {
 	case StepHit:

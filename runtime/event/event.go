@@ -27,6 +27,7 @@ const (
 	Table     Kind = "table"      // Data is a reports table
 	Plot      Kind = "plot"       // Data is a reports plot
 	Compare   Kind = "compare"    // Data is a comparison of two evaluations
+	Sweep     Kind = "sweep"      // Data is what the trials of a sweep came to
 	Bar       Kind = "bar"        // an assert_: Name is the message, Value 1 or 0
 	Metric    Kind = "metric"     // Name, X, Value
 	Progress  Kind = "progress"   // X of Value done, Text beside the bar

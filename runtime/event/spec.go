@@ -63,6 +63,24 @@ type Side struct {
 	High   float64 `json:"high"`
 }
 
+// SweepData is the Data of a Sweep event.
+type SweepData struct {
+	Title     string       `json:"title,omitempty"`
+	Objective string       `json:"objective"` // what the values are: "pass rate"
+	Minimize  bool         `json:"minimize,omitempty"`
+	Names     []string     `json:"names"` // of the settings
+	Trials    []SweepTrial `json:"trials"`
+}
+
+// SweepTrial is one trial of a sweep, in the order of the proposals.
+type SweepTrial struct {
+	Values []any    `json:"values"`           // one for each name: text, numbers, truth values
+	Value  *float64 `json:"value,omitempty"`  // nil: it failed
+	N      int      `json:"n,omitempty"`      // items, if the value is a pass rate of so many
+	Passed int      `json:"passed,omitempty"` // of them
+	Error  string   `json:"error,omitempty"`
+}
+
 // Numbers are floats in which NaN and infinities are gaps: JSON has no word for
 // them, so they travel as null and come back as NaN.
 type Numbers []float64

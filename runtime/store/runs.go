@@ -35,6 +35,8 @@ type Run struct {
 	Status    Status            `json:"status"`
 	Exit      int               `json:"exit"`
 	Error     string            `json:"error,omitempty"`
+	Sweep     string            `json:"sweep,omitempty"` // 8 hex digits, if it is a trial of one
+	Trial     int               `json:"trial,omitempty"` // from 1
 	GitCommit string            `json:"git_commit,omitempty"`
 	GitDirty  cas.Digest        `json:"git_dirty,omitzero"` // blob of the diff against the commit
 	Env       map[string]string `json:"env"`                // go, os, arch, cpu, device, host, starbook revision
@@ -57,10 +59,10 @@ func (s *Store) BeginRun(r Run) error {
 		return err
 	}
 	err = s.writer.now(func(c *conn) error {
-		_, err := c.exec(`INSERT INTO run (id, notebook, source, libraries, params, argv, started, git_commit, git_dirty, env)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		_, err := c.exec(`INSERT INTO run (id, notebook, source, libraries, params, argv, started, sweep, trial, git_commit, git_dirty, env)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0), ?, ?, ?)`,
 			r.ID, r.Notebook, digest(r.Source), encoded(r.Libraries), raw(r.Params), encoded(r.Argv), instant(r.Started),
-			text(r.GitCommit), digest(r.GitDirty), encoded(r.Env))
+			text(r.Sweep), r.Trial, text(r.GitCommit), digest(r.GitDirty), encoded(r.Env))
 		if err != nil {
 			return fmt.Errorf("store: begin run %s: %w", r.ID, err)
 		}
@@ -153,6 +155,28 @@ func (s *Store) Runs(limit int) ([]Run, error) {
 	return s.listRuns("ORDER BY seq DESC LIMIT ?", limit)
 }
 
+// SweepRuns returns the runs of the sweep that ref means, a unique prefix of its id or
+// @latest: of each trial the one begun last, in the order of the trials.
+func (s *Store) SweepRuns(ref string) ([]Run, error) {
+	where, args := "sweep >= ? AND sweep < ?", []any{ref, ref + "g"}
+	switch {
+	case ref == "@latest":
+		where, args = "sweep = (SELECT sweep FROM run WHERE sweep IS NOT NULL ORDER BY seq DESC LIMIT 1)", nil
+	case !isHexPrefix(ref):
+		return nil, fmt.Errorf("store: sweep %q: %w: want hex digits or @latest", ref, ErrNotFound)
+	}
+	list, err := s.listRuns("WHERE seq IN (SELECT max(seq) FROM run WHERE "+where+" GROUP BY sweep, trial) ORDER BY sweep, trial", args...)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(list) == 0:
+		return nil, fmt.Errorf("store: sweep %s: %w", ref, ErrNotFound)
+	case list[0].Sweep != list[len(list)-1].Sweep:
+		return nil, fmt.Errorf("store: sweep %s: %w: %s, %s, …", ref, ErrAmbiguous, list[0].Sweep, list[len(list)-1].Sweep)
+	}
+	return list, nil
+}
+
 func (s *Store) listRuns(where string, args ...any) ([]Run, error) {
 	list, err := lookup(s, func(r *Run) []any {
 		return []any{
@@ -166,12 +190,14 @@ func (s *Store) listRuns(where string, args ...any) ([]Run, error) {
 			words{(*string)(&r.Status)},
 			&r.Exit,
 			words{&r.Error},
+			words{&r.Sweep},
+			&r.Trial,
 			words{&r.GitCommit},
 			hash{&r.GitDirty},
 			decoded{&r.Env},
 		}
 	}, `SELECT run.id, run.notebook, run.source, run.libraries, run.params, run.argv, run.started, run.ended, run.status,
-		coalesce(run.exit, 0), run.error, run.git_commit, run.git_dirty, run.env FROM run `+where, args...)
+		coalesce(run.exit, 0), run.error, run.sweep, coalesce(run.trial, 0), run.git_commit, run.git_dirty, run.env FROM run `+where, args...)
 	for i := range list {
 		if r := &list[i]; r.Status == "" {
 			r.Status = Interrupted

@@ -28,10 +28,13 @@ CREATE TABLE run (
                                    -- if somebody holds .starbook/runs/ID.lock (flock), else interrupted
   exit       INTEGER,              -- exit code
   error      TEXT,                 -- message of the failure
+  sweep      TEXT,                 -- 8 hex digits of the sweep it is a trial of; NULL: of none
+  trial      INTEGER,              -- number of the trial, from 1
   git_commit TEXT,                 -- of the notebook's repository
   git_dirty  TEXT,                 -- digest of the diff against that commit; NULL if clean
   env        TEXT CHECK (json_valid(env)) -- {"go", "os", "arch", "cpu", "device", "host", …}
 ) STRICT;
+CREATE INDEX run_sweep ON run (sweep);
 
 -- A finished step: a built-in with everything that can change its result, and
 -- what came out. Steps belong to no run: every run that needs one uses it.
@@ -198,7 +201,7 @@ SELECT r.id, r.notebook,
   (SELECT count(*) FROM run_step AS u WHERE u.run = r.id AND u.hit) AS hits,
   (SELECT max(json_extract(s.summary, '$.score')) FROM run_step AS u JOIN step AS s ON s.key = u.key WHERE u.run = r.id) AS best_score,
   (SELECT total(s.cost_usd) FROM run_step AS u JOIN step AS s ON s.key = u.key WHERE u.run = r.id AND NOT u.hit) AS cost_usd,
-  r.exit, r.error, r.git_commit, r.git_dirty IS NOT NULL AS dirty
+  r.exit, r.error, r.sweep, r.trial, r.git_commit, r.git_dirty IS NOT NULL AS dirty
 FROM run AS r ORDER BY r.seq DESC;
 
 -- The steps of every run in order: … WHERE run = '3f9a0c11'. Saved is what a hit spared.

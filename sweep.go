@@ -1,0 +1,414 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"starbook/builtins"
+	"starbook/builtins/sweep"
+	"starbook/runtime"
+	"starbook/runtime/event"
+	"starbook/runtime/store"
+)
+
+// sweepFlags are the flags of `sweep`.
+type sweepFlags struct {
+	params             []string
+	maximize, minimize string
+	sampler            string
+	trials, jobs       int
+	seed               uint64
+	report             string
+}
+
+func (a *app) sweepCmd() *cobra.Command {
+	var f sweepFlags
+	cmd := &cobra.Command{
+		Use:   "sweep NOTEBOOK",
+		Short: "Run a notebook with many settings; what the trials have in common is done once",
+		Long: "Runs the notebook once for each setting, as trials of one sweep. A parameter with commas or a range is varied:\n" +
+			"  -p patience=2,3,5            one of these\n" +
+			"  -p lr=1e-6..1e-3:log         a number from a range, even on a logarithmic scale\n" +
+			"  -p rank=4..64:log+int        whole numbers\n" +
+			"Run the same command again to go on where it was: finished steps are found, the proposals are the same.",
+		Args: cobra.ExactArgs(1),
+		Example: "  starbook sweep scripts/quickstart.star -p lr=0.003,0.006 -p patience=2,4 --maximize eval.pass_rate\n" +
+			"  starbook sweep nb.star -p lr=1e-6..1e-3:log --sampler tpe --trials 30 --minimize lora.train.best_eval_loss",
+		RunE: func(cmd *cobra.Command, args []string) error { return a.sweep(cmd.Context(), args[0], f) },
+	}
+	cmd.Flags().StringArrayVarP(&f.params, "param", "p", nil, "vary or set a parameter (repeat for more)")
+	cmd.Flags().StringVar(&f.maximize, "maximize", "", "the fact that counts, of the last step so called: eval.pass_rate, lora.train.best_eval_loss")
+	cmd.Flags().StringVar(&f.minimize, "minimize", "", "the same, the smaller the better")
+	cmd.Flags().StringVar(&f.sampler, "sampler", "", "grid, random or tpe; without it grid, or random if there is a range")
+	cmd.Flags().IntVar(&f.trials, "trials", 20, "how many, for random and tpe")
+	cmd.Flags().IntVar(&f.jobs, "jobs", 1, "trials at a time; they share the GPU in turns")
+	cmd.Flags().Uint64Var(&f.seed, "sampler-seed", 1, "of the proposals")
+	cmd.Flags().StringVarP(&f.report, "output", "o", "report.html", "where to write the comparison")
+	cmd.MarkFlagsMutuallyExclusive("maximize", "minimize")
+	return cmd
+}
+
+// study is a sweep as it was asked for. What is in its JSON makes its id: a change of
+// anything there is another sweep.
+type study struct {
+	Notebook  string
+	Space     sweep.Space
+	Fixed     map[string]string
+	Objective string
+	Minimize  bool
+	Sampler   string
+	Trials    int
+	Seed      uint64
+	Jobs      int // for tpe, whose proposals depend on it; else 0
+}
+
+// newStudy reads the command line; errors are the user's.
+func newStudy(notebook string, f sweepFlags) (study, error) {
+	s := study{Notebook: notebook, Fixed: map[string]string{}, Objective: f.maximize, Sampler: f.sampler, Trials: f.trials, Seed: f.seed}
+	if f.minimize != "" {
+		s.Objective, s.Minimize = f.minimize, true
+	}
+	if err := s.read(f.params); err != nil {
+		return s, err
+	}
+	if err := s.Space.Check(); err != nil {
+		return s, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	if s.Sampler == "" {
+		s.Sampler = "grid"
+		if s.Space.Size() == 0 {
+			s.Sampler = "random"
+		}
+	}
+	switch s.Sampler {
+	case "grid":
+		if s.Space.Size() == 0 {
+			return s, fmt.Errorf("%w: a grid needs lists of values; for a range take --sampler random or tpe", errUsage)
+		}
+		s.Trials, s.Seed = 0, 0
+	case "random":
+	case "tpe":
+		s.Jobs = f.jobs
+	default:
+		return s, fmt.Errorf("%w: --sampler %s: there are grid, random and tpe", errUsage, s.Sampler)
+	}
+	if s.Objective == "" && s.Sampler == "tpe" {
+		return s, fmt.Errorf("%w: tpe learns from what trials come to: say --maximize or --minimize", errUsage)
+	}
+	return s, nil
+}
+
+// read sorts the parameters into those that vary and those that are set.
+func (s *study) read(list []string) error {
+	set, err := parseParams(list)
+	if err != nil {
+		return err
+	}
+	for _, name := range keys(set) {
+		value := set[name]
+		switch {
+		case strings.Contains(value, ".."):
+			d, err := parseRange(value)
+			if err != nil {
+				return fmt.Errorf("%w: -p %s=%s: %w", errUsage, name, value, err)
+			}
+			d.Name = name
+			s.Space = append(s.Space, d)
+		case strings.Contains(value, ","):
+			d := sweep.Dimension{Name: name}
+			for word := range strings.SplitSeq(value, ",") {
+				d.Choices = append(d.Choices, strings.TrimSpace(word))
+			}
+			s.Space = append(s.Space, d)
+		default:
+			s.Fixed[name] = value
+		}
+	}
+	if len(s.Space) == 0 {
+		return fmt.Errorf("%w: nothing varies: give a parameter several values, as in -p lr=1e-5,1e-4", errUsage)
+	}
+	return nil
+}
+
+// parseRange reads LOW..HIGH, with :log, :int or :log+int behind it.
+func parseRange(s string) (d sweep.Dimension, err error) {
+	ends, how, _ := strings.Cut(s, ":")
+	low, high, _ := strings.Cut(ends, "..")
+	if d.Low, err = strconv.ParseFloat(low, 64); err == nil {
+		d.High, err = strconv.ParseFloat(high, 64)
+	}
+	if err != nil {
+		return d, errors.New("write LOW..HIGH, two numbers")
+	}
+	if how == "" {
+		return d, nil
+	}
+	for word := range strings.SplitSeq(how, "+") {
+		switch word {
+		case "log":
+			d.Log = true
+		case "int":
+			d.Whole = true
+		default:
+			return d, fmt.Errorf("%q: there are log, int and log+int", word)
+		}
+	}
+	return d, nil
+}
+
+// id names the sweep: the same question has the same name.
+func (s study) id() (string, error) {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:4]), nil
+}
+
+func (s study) proposals() sweep.Sampler {
+	switch s.Sampler {
+	case "random":
+		return sweep.Random{Space: s.Space, Trials: s.Trials, Seed: s.Seed}
+	case "tpe":
+		return sweep.TPE{Space: s.Space, Trials: s.Trials, Seed: s.Seed, Maximize: !s.Minimize}
+	}
+	return sweep.Grid{Space: s.Space}
+}
+
+// size returns how many trials there will be.
+func (s study) size() int {
+	n := s.Space.Size()
+	if s.Sampler == "grid" || n > 0 && n < s.Trials {
+		return n
+	}
+	return s.Trials
+}
+
+// params returns the parameters of a trial as -p would say them.
+func (s study) params(p sweep.Point) map[string]string {
+	out := map[string]string{}
+	for name, value := range s.Fixed {
+		out[name] = value
+	}
+	for k, d := range s.Space {
+		switch v := p[k].(type) {
+		case float64:
+			out[d.Name] = strconv.FormatFloat(v, 'g', 4, 64) // what is shown is what is run
+		default:
+			out[d.Name] = fmt.Sprint(v)
+		}
+	}
+	return out
+}
+
+// sweeper is a study at work.
+type sweeper struct {
+	study
+	id      string
+	nb      *runtime.Notebook
+	st      *store.Store
+	host    *builtins.Host
+	pool    *runtime.Pool
+	console *event.Console
+	begun   time.Time
+
+	mu   sync.Mutex
+	over int
+}
+
+func (a *app) sweep(ctx context.Context, path string, f sweepFlags) (err error) {
+	s, err := newStudy(path, f)
+	if err != nil {
+		return err
+	}
+	w := &sweeper{study: s, pool: newPool(), begun: time.Now()}
+	if w.id, err = s.id(); err != nil {
+		return err
+	}
+	if w.nb, err = runtime.ReadNotebook(path); err != nil {
+		return err
+	}
+	if w.st, err = a.open(true); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.st.Close()) }()
+	w.host = &builtins.Host{Dir: filepath.Dir(path), OpenDevice: openDevice}
+	defer func() { err = errors.Join(err, w.host.Close()) }()
+	w.console = newConsole(os.Stdout)
+	w.console.Brief = true
+	fmt.Fprintf(os.Stdout, "sweep %s: %d trials, %s\n", w.id, s.size(), s.Sampler)
+	trials, err := sweep.Run(ctx, s.proposals(), f.jobs, w.trial)
+	w.console.Close()
+	if err != nil {
+		return fmt.Errorf("%w\nrun the same command again to go on", errors.Join(runtime.ErrInterrupted, err))
+	}
+	return w.conclude(os.Stdout, trials, f.report)
+}
+
+// finished is what a trial leaves: its run and the step that its value is of.
+type finished struct {
+	run     string
+	n, pass int // items, if the value is a pass rate
+}
+
+// trial runs the notebook with the settings of p.
+func (w *sweeper) trial(ctx context.Context, i int, p sweep.Point) (float64, any, error) {
+	begun := time.Now()
+	r := &runtime.Run{
+		Notebook: w.nb, Store: w.st, Sink: numbered{w.console, i + 1}, Params: w.params(p), Argv: os.Args,
+		Pool: w.pool, Env: map[string]string{"starbook": revision()}, Sweep: w.id, Trial: i + 1,
+	}
+	err := r.Exec(ctx, w.host.Predeclared())
+	if errors.Is(err, runtime.ErrBar) {
+		err = nil // a bar is for the one who reads: the trial has its value
+	}
+	if errors.Is(err, runtime.ErrUsage) {
+		return 0, nil, err
+	}
+	done, x := finished{run: r.ID}, 0.0
+	if err == nil && w.Objective != "" {
+		x, done.n, done.pass, err = w.measure(r.ID)
+	}
+	w.tell(i, p, r.ID, x, done, time.Since(begun), err)
+	return x, done, err
+}
+
+// measure finds the objective: the fact of the last step with that name or of that module.
+func (w *sweeper) measure(run string) (x float64, n, pass int, err error) {
+	dot := strings.LastIndexByte(w.Objective, '.')
+	if dot < 0 {
+		return 0, 0, 0, fmt.Errorf("%w: objective %q: write STEP.FACT, as in eval.pass_rate", runtime.ErrUsage, w.Objective)
+	}
+	name, fact := w.Objective[:dot], w.Objective[dot+1:]
+	s, err := load(w.st, run)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	for _, u := range slices.Backward(s.Steps) {
+		if u.Name != name && !strings.HasPrefix(u.Name, name+".") {
+			continue
+		}
+		var facts map[string]any
+		if err := json.Unmarshal(u.Summary, &facts); err != nil {
+			continue
+		}
+		x, ok := facts[fact].(float64)
+		if !ok {
+			continue
+		}
+		if fact == "pass_rate" {
+			items, _ := facts["n"].(float64)
+			passed, _ := facts["passed"].(float64)
+			n, pass = int(items), int(passed)
+		}
+		return x, n, pass, nil
+	}
+	return 0, 0, 0, fmt.Errorf("no step %s of the run has the fact %q: starbook show %s lists the facts", name, fact, run)
+}
+
+// tell prints a line about a trial that is over, with an estimate for the rest.
+func (w *sweeper) tell(i int, p sweep.Point, run string, x float64, done finished, took time.Duration, err error) {
+	w.mu.Lock()
+	w.over++
+	over := w.over
+	w.mu.Unlock()
+	result := strconv.FormatFloat(x, 'g', 5, 64)
+	switch {
+	case err != nil:
+		result = "failed: " + cause(err)
+	case w.Objective == "":
+		result = "done"
+	case done.n > 0:
+		result = fmt.Sprintf("%.1f %% (n %d)", 100*x, done.n)
+	}
+	line := fmt.Sprintf("trial %d of %d  %s  %s  run %s  %s", i+1, w.size(), w.describe(p), result, run, event.Seconds(took.Seconds()))
+	if left := time.Since(w.begun).Seconds() / float64(over) * float64(w.size()-over); left > 2 {
+		line += fmt.Sprintf("  (about %s left)", event.Seconds(left))
+	}
+	w.console.Emit(event.Event{Kind: event.Print, Time: time.Now(), Text: line})
+}
+
+// cause returns the first line of why a notebook failed.
+func cause(err error) string {
+	var script *runtime.ScriptError
+	if errors.As(err, &script) {
+		err = script.Cause
+	}
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}
+
+// describe writes lr=0.001 patience=2.
+func (w *sweeper) describe(p sweep.Point) string {
+	values := w.params(p)
+	words := make([]string, len(w.Space))
+	for k, d := range w.Space {
+		words[k] = d.Name + "=" + values[d.Name]
+	}
+	return strings.Join(words, " ")
+}
+
+// conclude names the best trial and writes the comparison. It fails if a trial did.
+func (w *sweeper) conclude(out io.Writer, trials []sweep.Outcome, report string) error {
+	var runs []string
+	var failed []error
+	best := -1
+	for i, t := range trials {
+		done, ok := t.Result.(finished)
+		if !ok { // not even begun: the command line is wrong
+			return t.Err
+		}
+		runs = append(runs, done.run)
+		switch {
+		case t.Failed:
+			failed = append(failed, t.Err)
+		case best < 0 || w.Minimize && t.Value < trials[best].Value || !w.Minimize && t.Value > trials[best].Value:
+			best = i
+		}
+	}
+	if err := writeReport(w.st, runs, report); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "\nsweep %s: %d trials", w.id, len(trials))
+	if best >= 0 && w.Objective != "" {
+		t := trials[best]
+		fmt.Fprintf(out, ", the best of them %s: %s %.5g (run %s)", w.describe(t.Point), w.Objective, t.Value, t.Result.(finished).run)
+	}
+	fmt.Fprintf(out, "\nreport: %s\n", report)
+	if len(failed) > 0 {
+		return fmt.Errorf("%d of %d trials failed; the first: %w", len(failed), len(trials), failed[0])
+	}
+	return nil
+}
+
+// numbered puts the number of a trial before the names of its steps and its prints.
+type numbered struct {
+	event.Sink
+	trial int
+}
+
+// Emit implements event.Sink.
+func (s numbered) Emit(e event.Event) {
+	switch e.Kind {
+	case event.StepStart, event.StepFail:
+		e.Name = fmt.Sprintf("%d: %s", s.trial, e.Name)
+	case event.Print, event.Compare, event.Bar:
+		return // in the trial's own report
+	}
+	s.Sink.Emit(e)
+}
