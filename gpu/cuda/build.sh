@@ -19,10 +19,15 @@ mkdir -p "$out/sim"
 cp "$(go run ./gpu/cuda/internal/sim/build)/libcuda.so.1" "$out/sim/"
 ln -s libcuda.so.1 "$out/sim/libcublasLt.so.12"
 ln -s libcuda.so.1 "$out/sim/libnvrtc.so.12"
-cp gpu/cuda/check.sh "$out/"
+cp gpu/cuda/check.sh gpu/cuda/big.py "$out/"
+mkdir -p "$out/scripts/models" "$out/scripts/data/nl-rx"
+cp scripts/smoke.star scripts/big.star "$out/scripts/"
+cp -r scripts/models/regex-base "$out/scripts/models/"
+cp scripts/data/nl-rx/answers.jsonl "$out/scripts/data/nl-rx/"
 git rev-parse --short HEAD >"$out/commit"
 if readelf -d "$out/starbook" | grep NEEDED | grep -q cuda; then
 	echo "build.sh: starbook is linked to libcuda, and would not start without a driver" >&2
 	exit 1
 fi
+gzip "$out/starbook"
 du -sh "$out"
