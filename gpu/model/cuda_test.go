@@ -4,7 +4,6 @@ package model
 
 import (
 	"math"
-	"slices"
 	"testing"
 
 	"starbook/gpu"
@@ -106,29 +105,26 @@ func TestGradientsInBF16(t *testing.T) {
 	}
 }
 
-// Greedy tokens are transformers' up to the first step at which the best two
-// logits are so near that BF16 may choose the other.
-func TestGreedyTokensInBF16(t *testing.T) {
+// Completions by a cache are those of full attention, as near as BF16 comes,
+// and none depends on which others it was computed with.
+func TestGenerateInBF16(t *testing.T) {
 	dev := onCUDA(t)
-	m := openGolden(t, dev, "llama")
-	var cases []struct {
-		Model  string
-		Prompt []int32
-		EOS    int32
-		Tokens []int32
-		Margin float64
-	}
-	readJSON(t, &cases, "llama", "generation.json")
-	adapters := map[string]*Adapter{"base": nil, "lora": openGoldenAdapter(t, m, "llama", "adapter")}
-	for i, c := range cases {
-		for got, err := range m.Generate(t.Context(), adapters[c.Model], [][]int32{c.Prompt}, Decoding{MaxNew: 32, EOS: []int32{c.EOS}}) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			if same := slices.Equal(got.Tokens, c.Tokens); !same && c.Margin >= 0.1 {
-				t.Errorf("case %d, %s: %v, want %v", i, c.Model, got.Tokens, c.Tokens)
-			} else {
-				t.Logf("case %d, %s: the same tokens: %v, least margin %.2g", i, c.Model, same, c.Margin)
+	completionsDoNotDependOnEachOther(t, dev)
+	for _, name := range goldenModels {
+		m := openGolden(t, dev, name)
+		a, prompts := openGoldenAdapter(t, m, name, "adapter"), somePrompts()
+		var texts [][]int32
+		found := collect(t, m, a, prompts, Decoding{MaxNew: 20, EOS: []int32{}, Batch: 4})
+		for _, c := range found {
+			texts = append(texts, c.Tokens)
+		}
+		scores, err := m.Score(t.Context(), a, prompts, texts, 50)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, c := range found {
+			if got := c.MeanLogProb(); !(math.Abs(scores[i].NLL+got) <= 0.03) {
+				t.Errorf("%s: prompt %d: mean log-probability %v while generating, %v of the whole", name, i, got, -scores[i].NLL)
 			}
 		}
 	}
