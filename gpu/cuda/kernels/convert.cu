@@ -2,7 +2,7 @@
 #include "blocks.cuh"
 
 // CONVERT: dst[i] = src[i], converted.  D *dst, const S *src, i64 n
-#define CONVERT(name, D, S)                                      \
+#define CONVERT(name, D, S)                                   \
   KERNEL(256) name(D *dst, const S *src, i64 n) {             \
     const i64 at = (blockIdx.x * (i64)256 + threadIdx.x) * 8; \
     if (at >= n) return;                                      \
@@ -29,17 +29,17 @@ CONVERT(convert_f32_q6_k, f32, q6_k)
 CONVERT(convert_f32_nf4, f32, nf4)
 
 // AXPY: y[i] += alpha·x[i].  Y *y, const X *x, i64 n, f64 alpha
-#define AXPY(name, Y, X)                                                   \
-  KERNEL(256) name(Y *y, const X *x, i64 n, f64 alpha) {                   \
-    const i64 at = (blockIdx.x * (i64)256 + threadIdx.x) * 8;              \
-    if (at >= n) return;                                                   \
-    const bool fast = wide(0, y, x) && at + 8 <= n;                        \
-    const f32 a = (f32)alpha;                                              \
-    f32 v[8], w[8];                                                        \
-    load8(v, y, at, n, fast);                                              \
-    load8(w, x, at, n, fast);                                              \
+#define AXPY(name, Y, X)                                                      \
+  KERNEL(256) name(Y *y, const X *x, i64 n, f64 alpha) {                      \
+    const i64 at = (blockIdx.x * (i64)256 + threadIdx.x) * 8;                 \
+    if (at >= n) return;                                                      \
+    const bool fast = wide(0, y, x) && at + 8 <= n;                           \
+    const f32 a = (f32)alpha;                                                 \
+    f32 v[8], w[8];                                                           \
+    load8(v, y, at, n, fast);                                                 \
+    load8(w, x, at, n, fast);                                                 \
     _Pragma("unroll") for (int i = 0; i < 8; i++) v[i] = fmaf(a, w[i], v[i]); \
-    store8(y, v, at, n, fast);                                             \
+    store8(y, v, at, n, fast);                                                \
   }
 AXPY(axpy_f32_f32, f32, f32)
 AXPY(axpy_f32_bf16, f32, bf16)
