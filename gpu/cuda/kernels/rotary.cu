@@ -145,7 +145,7 @@ DEVICE void rotary_back(T *dx, const T *dout, const T *x, const W *bias, const W
 //   T *dx (rows, heads·dim), const T *dout, const T *x, const W *bias, const W *w, const f32 *inv, const f32 *cos, const f32 *sin,
 //   const i32 *pos, i64 rows, i64 heads, i64 dim
 #define ROTARY_BACK(name, T, W)                                                                                                 \
-  KERNEL(128) name(T *dx, const T *dout, const T *x, const W *bias, const W *w, const f32 *inv, const f32 *cos, const f32 *sin, \
+  KERNEL(128, 5) name(T *dx, const T *dout, const T *x, const W *bias, const W *w, const f32 *inv, const f32 *cos, const f32 *sin, \
                    const i32 *pos, i64 rows, i64 heads, i64 dim) {                                                              \
     rotary_back(dx, dout, x, bias, w, inv, cos, sin, pos, rows, (int)heads, (int)dim);                                          \
   }
