@@ -35,14 +35,15 @@ var allowed = map[string][]string{
 	"gpu/cuda": {
 		"gpu", "gpu/cuda/kernels", "gpu/cuda/internal/driver", "gpu/cuda/internal/libs",
 	},
-	"gpu/cuda/kernels":         {},
-	"gpu/cuda/internal/driver": {},
-	"gpu/cuda/internal/libs":   {},
-	"gpu/cuda/internal/sim":    {"gpu/cuda/kernels"}, // a driver that computes on the CPU, for tests
-	"gpu/gputest":              {"gpu", "gpu/ref"},
-	"gpu/gguf":                 {"gpu", "gpu/safetensors"},
-	"gpu/model":                {"gpu", "gpu/safetensors", "gpu/gguf"},
-	"gpu/train":                {"gpu", "gpu/model", "gpu/safetensors"},
+	"gpu/cuda/kernels":            {},
+	"gpu/cuda/internal/driver":    {},
+	"gpu/cuda/internal/libs":      {},
+	"gpu/cuda/internal/sim":       {"gpu/cuda/kernels"}, // a driver that computes on the CPU, for tests
+	"gpu/cuda/internal/sim/build": {"gpu/cuda/internal/sim"},
+	"gpu/gputest":                 {"gpu", "gpu/ref"},
+	"gpu/gguf":                    {"gpu", "gpu/safetensors"},
+	"gpu/model":                   {"gpu", "gpu/safetensors", "gpu/gguf"},
+	"gpu/train":                   {"gpu", "gpu/model", "gpu/safetensors"},
 
 	"builtins/dataset":      {},
 	"builtins/hub":          {},

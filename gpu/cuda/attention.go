@@ -9,7 +9,8 @@ import (
 )
 
 // tile is what a kernel of attention works on at a time: keys, or rows, of a
-// tile in shared memory, for heads up to a width.
+// tile in shared memory, for heads up to a width. The zero tile stands for the
+// kernels in F32, which do without and have a thread for each row and head.
 type tile struct{ width, attend, backKV, backQ int }
 
 // tiles are the widths of heads that there are kernels for.
@@ -17,6 +18,9 @@ var tiles = []tile{{32, 64, 64, 64}, {64, 64, 64, 64}, {128, 64, 32, 32}, {256, 
 
 // tileFor returns the tile for heads of a width.
 func (d *device) tileFor(dim int) (tile, bool) {
+	if d.act == gpu.F32 {
+		return tile{}, d.err == nil
+	}
 	for _, t := range tiles {
 		if dim <= t.width {
 			return t, d.err == nil
@@ -27,13 +31,26 @@ func (d *device) tileFor(dim int) (tile, bool) {
 }
 
 // shared is bytes of shared memory for rows of E+8 numbers in BF16.
-func (t tile) shared(rows int) int { return 2 * rows * (t.width + 8) }
+func (t tile) shared(rows int) int {
+	if t.width == 0 {
+		return 0
+	}
+	return 2 * rows * (t.width + 8)
+}
 
 // name completes the name of a kernel.
-func (t tile) name(kernel string) string { return fmt.Sprintf("%s_bf16_%d", kernel, t.width) }
+func (t tile) name(kernel string) string {
+	if t.width == 0 {
+		return kernel + "_f32"
+	}
+	return fmt.Sprintf("%s_bf16_%d", kernel, t.width)
+}
 
-// bySequence is blocks of 64 rows, which begin anew with each sequence, for each head.
-func bySequence(rows, seqs, heads int) grid {
+// grid is blocks of 64 rows, which begin anew with each sequence, for each head.
+func (t tile) grid(rows, seqs, heads int) grid {
+	if t.width == 0 {
+		return rowsOf((rows*heads+127)/128, 128)
+	}
 	return grid{[3]int{(rows+63)/64 + seqs, heads, 1}, [3]int{128, 1, 1}}
 }
 
@@ -44,7 +61,7 @@ func (d *device) Attention(out, lse, q, k, v gpu.Buf, s gpu.Seqs) {
 	if !ok || rows == 0 {
 		return
 	}
-	d.launchShared(t.name("attention"), bySequence(rows, seqs, s.Heads), t.shared(64+4*t.attend),
+	d.launchShared(t.name("attention"), t.grid(rows, seqs, s.Heads), t.shared(64+4*t.attend),
 		out, lse, q, k, v, stageOf(d, s.Starts), seqs, rows, s.Heads, s.KVHeads, s.Dim, s.Window, float64(s.Scale))
 }
 
@@ -58,9 +75,9 @@ func (d *device) AttentionBack(dq, dk, dv, dout, out, lse, q, k, v gpu.Buf, s gp
 	}
 	starts, delta := stageOf(d, s.Starts), d.parts
 	d.launch("attention_delta", bufs{dout}, rowsOf((rows*s.Heads+3)/4, 128), delta, dout, out, rows*s.Heads, s.Dim)
-	d.launchShared(t.name("attention_back_kv"), bySequence(rows, seqs, s.KVHeads), t.shared(128+4*t.backKV)+16*t.backKV,
+	d.launchShared(t.name("attention_back_kv"), t.grid(rows, seqs, s.KVHeads), t.shared(128+4*t.backKV)+16*t.backKV,
 		dk, dv, dout, lse, delta, q, k, v, starts, seqs, rows, s.Heads, s.KVHeads, s.Dim, s.Window, float64(s.Scale))
-	d.launchShared(t.name("attention_back_q"), bySequence(rows, seqs, s.Heads), t.shared(128+4*t.backQ),
+	d.launchShared(t.name("attention_back_q"), t.grid(rows, seqs, s.Heads), t.shared(128+4*t.backQ),
 		dq, dout, lse, delta, q, k, v, starts, seqs, rows, s.Heads, s.KVHeads, s.Dim, s.Window, float64(s.Scale))
 }
 
@@ -81,9 +98,16 @@ func (d *device) AttentionCached(out, q, keys, values gpu.Buf, c gpu.Cached) {
 	if !ok || rows == 0 || !d.grow(&d.parts, gpu.F32, rows*c.Heads*splits*(c.Dim+2)) {
 		return
 	}
-	groups := c.KVHeads * ((c.Heads/c.KVHeads + groupHeads - 1) / groupHeads)
 	lens := stageOf(d, c.Len)
-	d.launchShared(t.name("attention_cached"), grid{[3]int{splits, groups, rows}, [3]int{128, 1, 1}}, t.shared(groupHeads+4*64),
+	groups := c.KVHeads * ((c.Heads/c.KVHeads + groupHeads - 1) / groupHeads)
+	g := grid{[3]int{splits, groups, rows}, [3]int{128, 1, 1}}
+	if t.width == 0 {
+		g = t.grid(rows, 0, c.Heads)
+	}
+	d.launchShared(t.name("attention_cached"), g, t.shared(groupHeads+4*64),
 		out, d.parts, q, keys, values, stageOf(d, c.Slot), lens, rows, c.Context, c.Heads, c.KVHeads, c.Dim, c.Window, float64(c.Scale))
+	if t.width == 0 {
+		return
+	}
 	d.launch("attention_join", bufs{out}, rowsOf((rows*c.Heads+3)/4, 128), out, d.parts, lens, rows, c.Heads, splits, c.Dim, c.Window)
 }

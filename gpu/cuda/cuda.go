@@ -14,6 +14,7 @@ import "fmt"
 type Options struct {
 	GPU   int    // its number
 	Cache string // folder of compiled kernels; "": starbook in the user's cache folder
+	F32   bool   // keep activations in float32, without tensor cores: for checks
 }
 
 // Found is what there is of CUDA on this machine.

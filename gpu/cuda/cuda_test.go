@@ -28,9 +28,12 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func opened(t testing.TB) gpu.Device {
+func opened(t testing.TB) gpu.Device { return openedWith(t, Options{}) }
+
+func openedWith(t testing.TB, o Options) gpu.Device {
 	t.Helper()
-	d, err := Open(Options{Cache: t.TempDir()})
+	o.Cache = t.TempDir()
+	d, err := Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,3 +46,6 @@ func opened(t testing.TB) gpu.Device {
 }
 
 func TestConform(t *testing.T) { gputest.Conform(t, opened(t), 0.02) }
+
+// What BF16's rounding hides shows in F32.
+func TestConformF32(t *testing.T) { gputest.Conform(t, openedWith(t, Options{F32: true}), 1e-5) }

@@ -16,16 +16,17 @@ import (
 // on the host hands the queue to the driver and waits.
 type device struct {
 	ctx     *driver.Context
+	act     gpu.Type // of activations
 	lt      *libs.Lt
 	kernels map[string]driver.Function
 	allowed map[driver.Function]int // bytes of shared memory
 	arena   arena
 	queue   queue
 	gemms   gemms
-	ports   ports   // to and from the host
-	parts   gpu.Buf // partial sums
-	narrow  [2]gpu.Buf
-	err     error // the first failure since the last Sync
+	ports   ports      // to and from the host
+	parts   gpu.Buf    // partial sums
+	factor  [2]gpu.Buf // of a product, in the type of activations
+	err     error      // the first failure since the last Sync
 }
 
 // Open returns GPU number o.GPU, its arguments checked.
@@ -42,7 +43,10 @@ func open(o Options) (*device, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &device{ctx: ctx, allowed: make(map[driver.Function]int)}
+	d := &device{ctx: ctx, act: gpu.BF16, allowed: make(map[driver.Function]int)}
+	if o.F32 {
+		d.act = gpu.F32
+	}
 	if err := ctx.Do(func() error { return d.start(o) }); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -88,8 +92,8 @@ func (d *device) Name() string {
 // Kind returns "cuda".
 func (d *device) Kind() string { return "cuda" }
 
-// Activations returns BF16.
-func (d *device) Activations() gpu.Type { return gpu.BF16 }
+// Activations returns BF16, or F32 as Options say.
+func (d *device) Activations() gpu.Type { return d.act }
 
 // Sync waits for the GPU and returns the first error since the last Sync.
 func (d *device) Sync() error {
@@ -155,6 +159,9 @@ func (d *device) raw(t gpu.Type, n int) gpu.Buf {
 		return gpu.Buf{Type: t}
 	}
 	size := t.Bytes(n)
+	if apart {
+		return gpu.Buf{Ptr: d.own(size), Len: n, Type: t}
+	}
 	p := d.arena.take(size)
 	if p == nil {
 		d.Reserve(max(piece, round(size)+grain))
@@ -164,6 +171,17 @@ func (d *device) raw(t gpu.Type, n int) gpu.Buf {
 		}
 	}
 	return gpu.Buf{Ptr: p, Len: n, Type: t}
+}
+
+// own returns memory that only Close gives back.
+func (d *device) own(bytes int) (p unsafe.Pointer) {
+	d.do(func() (err error) {
+		if p, err = d.ctx.Alloc(bytes); err == nil {
+			d.arena.pieces = append(d.arena.pieces, span{p, bytes})
+		}
+		return err
+	})
+	return p
 }
 
 // Reserve takes so many bytes from the driver, for later calls of Alloc and Load.

@@ -77,7 +77,7 @@ func (d *device) MatMul(c, a, b gpu.Mat, alpha, beta float32) {
 		return
 	}
 	if a.Buf.Type != b.Buf.Type || a.Buf.Type == gpu.F32 && c.Buf.Type != gpu.F32 {
-		a, b = d.narrowed(0, a), d.narrowed(1, b)
+		a, b = d.converted(0, a), d.converted(1, b)
 	}
 	// cuBLASLt counts by columns: what lies there row by row is the transpose, and cᵀ = bᵀ·aᵀ.
 	s := libs.Shape{
@@ -102,12 +102,13 @@ func stored(m gpu.Mat) int {
 	return m.Cols
 }
 
-// narrowed returns m in BF16: itself, or a copy that lasts until the next product.
-func (d *device) narrowed(i int, m gpu.Mat) gpu.Mat {
-	if m.Buf.Type == gpu.BF16 || !d.grow(&d.narrow[i], gpu.BF16, m.Buf.Len) {
+// converted returns m in the type of activations: itself, or a copy that lasts
+// until the next product.
+func (d *device) converted(i int, m gpu.Mat) gpu.Mat {
+	if m.Buf.Type == d.act || !d.grow(&d.factor[i], d.act, m.Buf.Len) {
 		return m
 	}
-	b := d.narrow[i].Slice(0, m.Buf.Len)
+	b := d.factor[i].Slice(0, m.Buf.Len)
 	d.Copy(b, m.Buf)
 	m.Buf = b
 	return m
@@ -132,7 +133,7 @@ func (d *device) MatMulRows(c, a, b gpu.Mat, starts []int32, alpha float32) {
 		return
 	}
 	if a.Buf.Type != b.Buf.Type {
-		a, b = d.narrowed(0, a), d.narrowed(1, b)
+		a, b = d.converted(0, a), d.converted(1, b)
 	}
 	g, shared := grid{[3]int{(c.Rows + 63) / 64, (c.Cols + 31) / 32, 1}, [3]int{128, 1, 1}}, 43008
 	if a.Buf.Type == gpu.F32 {

@@ -58,6 +58,7 @@ func copies(r *rig) {
 			w, out := r.weights(t, n), r.zeros(n)
 			r.on(func(d gpu.Device, get func(both) gpu.Buf) { d.Copy(get(out), get(w)) })
 			r.equal("decoded", out)
+			r.equal("downloaded", w)
 		}
 	}
 }
@@ -65,7 +66,7 @@ func copies(r *rig) {
 // blockTypes returns the types for weights only that the tested device takes.
 func (r *rig) blockTypes() []gpu.Type {
 	var all []gpu.Type
-	for _, t := range []gpu.Type{gpu.F16, gpu.Q8_0, gpu.Q4_0, gpu.Q4_1, gpu.Q4_K, gpu.Q6_K} {
+	for _, t := range []gpu.Type{gpu.F16, gpu.Q8_0, gpu.Q4_0, gpu.Q4_1, gpu.Q4_K, gpu.Q6_K, gpu.NF4} {
 		if b := r.dev[0].Load(t, make([]byte, t.Bytes(t.Block()))); b.Len > 0 {
 			r.dev[0].Free(b)
 			all = append(all, t)
@@ -318,6 +319,19 @@ var seqs = []gpu.Seqs{
 	{Starts: []int32{0, 70}, Heads: 2, KVHeads: 1, Dim: 64, Window: 64},
 	{Starts: []int32{0, 300}, Heads: 1, KVHeads: 1, Dim: 40},
 	{Starts: []int32{0, 300}, Heads: 2, KVHeads: 1, Dim: 16, Window: 100},
+	{Starts: []int32{0, 5, 70, 135}, Heads: 4, KVHeads: 2, Dim: 128, Window: 50},
+	{Starts: []int32{0, 66}, Heads: 2, KVHeads: 1, Dim: 80},
+	{Starts: []int32{0, 40}, Heads: 1, KVHeads: 1, Dim: 256},
+	{Starts: short(40), Heads: 2, KVHeads: 1, Dim: 8},
+}
+
+// short returns the starts of n sequences of up to four rows.
+func short(n int) []int32 {
+	starts := []int32{0}
+	for i := range n {
+		starts = append(starts, starts[i]+int32(i%5))
+	}
+	return starts
 }
 
 func attention(r *rig) {
@@ -346,6 +360,8 @@ func cached(r *rig) {
 		{Context: 20, Heads: 4, KVHeads: 2, Dim: 16},
 		{Context: 65, Heads: 3, KVHeads: 1, Dim: 33, Window: 9},
 		{Context: 300, Heads: 2, KVHeads: 2, Dim: 64},
+		{Context: 600, Heads: 34, KVHeads: 2, Dim: 128},
+		{Context: 520, Heads: 4, KVHeads: 1, Dim: 256, Window: 300},
 	} {
 		const slots, n = 3, 7
 		c.Slot, c.Len, c.Scale = r.ints(n, 0, slots), r.ints(n, 1, c.Context+1), 0.2

@@ -195,7 +195,11 @@ func curveIsTheTrainers(t *testing.T, dev gpu.Device) {
 			defer tr.Close()
 			tr.shuffle = func(_ uint64, _, n int) []int { return tr.inOrder(n) }
 			compareCurve(t, tr, name)
-			compareAdapter(t, a, name)
+			tol := 1e-5
+			if dev.Activations() == gpu.BF16 {
+				tol = 0.14 // a cosine of 0.99
+			}
+			compareAdapter(t, a, name, tol)
 		})
 	}
 }
@@ -235,18 +239,21 @@ func compareCurve(t *testing.T, tr *Trainer, name string) {
 	if len(got) != len(want) {
 		t.Fatalf("%d updates, want %d", len(got), len(want))
 	}
-	worst := 0.0
+	worst, tol := 0.0, 1e-5
+	if tr.dev.Activations() == gpu.BF16 { // half as much again as the Trainer in BF16 is off: 1.3e-2 and 2.8e-2
+		tol = map[string]float64{"linear": 1.9e-2, "cosine": 4.2e-2}[name]
+	}
 	for i, u := range got {
 		w := want[i]
 		worst = max(worst, math.Abs(u.Loss-w.Loss))
-		if math.Abs(u.Loss-w.Loss) > 1e-5 || math.Abs(u.GradNorm-w.Norm) > 1e-4*w.Norm || math.Abs(u.LR-w.LR) > 1e-15 || u.Targets != w.Tokens {
+		if math.Abs(u.Loss-w.Loss) > tol || math.Abs(u.GradNorm-w.Norm) > 10*tol*w.Norm || math.Abs(u.LR-w.LR) > 1e-15 || u.Targets != w.Tokens {
 			t.Errorf("update %d: %+v, want %+v", i+1, u, w)
 		}
 	}
 	t.Logf("losses are within %.1e over 50 updates", worst)
 }
 
-func compareAdapter(t *testing.T, a *model.Adapter, name string) {
+func compareAdapter(t *testing.T, a *model.Adapter, name string, tol float64) {
 	t.Helper()
 	file, err := safetensors.Open(filepath.Join("testdata", "curve-"+name, "adapter_model.safetensors"))
 	if err != nil {
@@ -272,7 +279,7 @@ func compareAdapter(t *testing.T, a *model.Adapter, name string) {
 			diff += d * d
 			norm += float64(w) * float64(w)
 		}
-		if e := math.Sqrt(diff / norm); e > 1e-5 {
+		if e := math.Sqrt(diff / norm); e > tol {
 			t.Errorf("after 50 updates %s is off by %.1e", tensor.Name, e)
 		}
 	}

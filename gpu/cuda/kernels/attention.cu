@@ -10,7 +10,7 @@ DEVICE void attention(bf16 *out, f32 *lse, const bf16 *q, const bf16 *k, const b
   DYNAMIC_SHARED(bf16, shared);
   bf16 *qs = shared, *ks = qs + 64 * Pitch, *vs = ks + 2 * Keys * Pitch;
   Tile t;
-  if (!find_tile(t, starts, seqs, s.rows, blockIdx.x, 64)) return;
+  if (!find_tile(t, starts, seqs, s.rows, blockIdx.x, 64, true)) return; // the rows with most keys first
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, h = blockIdx.y, g = h / (s.heads / s.kv);
   const i64 qstride = (i64)s.heads * s.dim, kstride = (i64)s.kv * s.dim;
   out += t.from * qstride + h * s.dim;
@@ -94,11 +94,11 @@ DEVICE void attention(bf16 *out, f32 *lse, const bf16 *q, const bf16 *k, const b
 // ATTENTION: for dim up to E. Grid (ceil(rows/64)+seqs, heads), block 128, dynamic shared memory 2·(64+4·Keys)·(E+8) bytes.
 //   bf16 *out (rows, heads·dim), f32 *lse (rows, heads), const bf16 *q (rows, heads·dim), const bf16 *k (rows, kv·dim), const bf16 *v,
 //   const i32 *starts (seqs+1), i64 seqs, i64 rows, i64 heads, i64 kv, i64 dim, i64 window, f64 scale
-#define ATTENTION(name, E, Keys)                                                                                         \
+#define ATTENTION(name, E, Keys)                                                                                               \
   KERNEL(128, 2) name(bf16 *out, f32 *lse, const bf16 *q, const bf16 *k, const bf16 *v, const i32 *starts, i64 seqs, i64 rows, \
-                   i64 heads, i64 kv, i64 dim, i64 window, f64 scale) {                                                  \
-    const Shape s = {(int)rows, (int)heads, (int)kv, (int)dim, (int)window, (f32)scale};                                 \
-    attention<E, Keys>(out, lse, q, k, v, starts, (int)seqs, s);                                                         \
+                   i64 heads, i64 kv, i64 dim, i64 window, f64 scale) {                                                        \
+    const Shape s = {(int)rows, (int)heads, (int)kv, (int)dim, (int)window, (f32)scale};                                       \
+    attention<E, Keys>(out, lse, q, k, v, starts, (int)seqs, s);                                                               \
   }
 ATTENTION(attention_bf16_32, 32, 64)
 ATTENTION(attention_bf16_64, 64, 64)

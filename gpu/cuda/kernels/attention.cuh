@@ -14,9 +14,10 @@ struct Tile {
 };
 
 // find_tile finds the index-th tile of so many rows, going through 32 sequences
-// at a time. ceil(rows/height) + seqs tiles are enough for any starts. All
-// lanes of a warp call it.
-DEVICE bool find_tile(Tile &t, const i32 *starts, int seqs, int rows, int index, int height) {
+// at a time; within a sequence the last tile comes first if `backwards`.
+// ceil(rows/height) + seqs tiles are enough for any starts. All lanes of a warp
+// call it.
+DEVICE bool find_tile(Tile &t, const i32 *starts, int seqs, int rows, int index, int height, bool backwards) {
   const int lane = threadIdx.x % 32;
   for (int base = 0; base <= seqs; base += 32) { // sequence `seqs` is the padding
     const int s = base + lane;
@@ -33,7 +34,8 @@ DEVICE bool find_tile(Tile &t, const i32 *starts, int seqs, int rows, int index,
       const int who = __ffs(found) - 1;
       t.start = __shfl_sync(ALL, from, who);
       t.end = __shfl_sync(ALL, end, who);
-      t.from = t.start + (index - __shfl_sync(ALL, upto - tiles, who)) * height;
+      const int tile = index - __shfl_sync(ALL, upto - tiles, who);
+      t.from = t.start + (backwards ? (t.end - t.start - 1) / height - tile : tile) * height;
       t.padding = base + who == seqs;
       return true;
     }

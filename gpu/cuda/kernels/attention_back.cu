@@ -112,24 +112,24 @@ DEVICE void attention_back_kv(bf16 *dk, bf16 *dv, const bf16 *dout, const f32 *l
 // 2·(128+4·Rows)·(E+8) + 16·Rows bytes.
 //   bf16 *dk (rows, kv·dim), bf16 *dv, const bf16 *dout (rows, heads·dim), const f32 *lse (rows, heads), const f32 *delta,
 //   const bf16 *q, const bf16 *k, const bf16 *v, const i32 *starts (seqs+1), i64 seqs, i64 rows, i64 heads, i64 kv, i64 dim, i64 window, f64 scale
-#define ATTENTION_BACK_KV(name, E, Rows)                                                                                   \
+#define ATTENTION_BACK_KV(name, E, Rows)                                                                                      \
   KERNEL(128, 2) name(bf16 *dk, bf16 *dv, const bf16 *dout, const f32 *lse, const f32 *delta, const bf16 *q, const bf16 *k,   \
                    const bf16 *v, const i32 *starts, i64 seqs, i64 rows, i64 heads, i64 kv, i64 dim, i64 window, f64 scale) { \
-    const Shape s = {(int)rows, (int)heads, (int)kv, (int)dim, (int)window, (f32)scale};                                   \
-    Tile t;                                                                                                                \
-    if (!find_tile(t, starts, (int)seqs, s.rows, blockIdx.x, 64)) return;                                                  \
-    if (t.padding) {                                                                                                       \
-      const i64 stride = kv * dim, at = t.from * stride + blockIdx.y * dim;                                                \
-      zero_rows(dk + at, stride, s.dim, min(64, t.end - t.from));                                                          \
-      zero_rows(dv + at, stride, s.dim, min(64, t.end - t.from));                                                          \
-      return;                                                                                                              \
-    }                                                                                                                      \
-    if (E <= 128) {                                                                                                        \
-      attention_back_kv<E, Rows, E <= 128, true>(dk, dv, dout, lse, delta, q, k, v, t, s);                                 \
-      return;                                                                                                              \
-    }                                                                                                                      \
-    attention_back_kv<E, Rows, false, true>(dk, dv, dout, lse, delta, q, k, v, t, s);                                      \
-    attention_back_kv<E, Rows, true, false>(dk, dv, dout, lse, delta, q, k, v, t, s);                                      \
+    const Shape s = {(int)rows, (int)heads, (int)kv, (int)dim, (int)window, (f32)scale};                                      \
+    Tile t;                                                                                                                   \
+    if (!find_tile(t, starts, (int)seqs, s.rows, blockIdx.x, 64, false)) return;                                                     \
+    if (t.padding) {                                                                                                          \
+      const i64 stride = kv * dim, at = t.from * stride + blockIdx.y * dim;                                                   \
+      zero_rows(dk + at, stride, s.dim, min(64, t.end - t.from));                                                             \
+      zero_rows(dv + at, stride, s.dim, min(64, t.end - t.from));                                                             \
+      return;                                                                                                                 \
+    }                                                                                                                         \
+    if (E <= 128) {                                                                                                           \
+      attention_back_kv<E, Rows, E <= 128, true>(dk, dv, dout, lse, delta, q, k, v, t, s);                                    \
+      return;                                                                                                                 \
+    }                                                                                                                         \
+    attention_back_kv<E, Rows, false, true>(dk, dv, dout, lse, delta, q, k, v, t, s);                                         \
+    attention_back_kv<E, Rows, true, false>(dk, dv, dout, lse, delta, q, k, v, t, s);                                         \
   }
 ATTENTION_BACK_KV(attention_back_kv_bf16_32, 32, 64)
 ATTENTION_BACK_KV(attention_back_kv_bf16_64, 64, 64)
@@ -144,7 +144,7 @@ DEVICE void attention_back_q(bf16 *dq, const bf16 *dout, const f32 *lse, const f
   DYNAMIC_SHARED(bf16, shared);
   bf16 *qs = shared, *ds = qs + 64 * Pitch, *ks = ds + 64 * Pitch, *vs = ks + 2 * Keys * Pitch;
   Tile t;
-  if (!find_tile(t, starts, seqs, s.rows, blockIdx.x, 64)) return;
+  if (!find_tile(t, starts, seqs, s.rows, blockIdx.x, 64, true)) return; // the rows with most keys first
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, h = blockIdx.y, g = h / (s.heads / s.kv);
   const i64 qstride = (i64)s.heads * s.dim, kstride = (i64)s.kv * s.dim, at = t.from * qstride + h * s.dim;
   if (t.padding) {
@@ -203,11 +203,11 @@ DEVICE void attention_back_q(bf16 *dq, const bf16 *dout, const f32 *lse, const f
 // ATTENTION_BACK_Q: dq. Grid (ceil(rows/64)+seqs, heads), block 128, dynamic shared memory 2·(128+4·Keys)·(E+8) bytes.
 //   bf16 *dq (rows, heads·dim), const bf16 *dout, const f32 *lse (rows, heads), const f32 *delta, const bf16 *q, const bf16 *k, const bf16 *v,
 //   const i32 *starts (seqs+1), i64 seqs, i64 rows, i64 heads, i64 kv, i64 dim, i64 window, f64 scale
-#define ATTENTION_BACK_Q(name, E, Keys)                                                                                     \
+#define ATTENTION_BACK_Q(name, E, Keys)                                                                                          \
   KERNEL(128, 2) name(bf16 *dq, const bf16 *dout, const f32 *lse, const f32 *delta, const bf16 *q, const bf16 *k, const bf16 *v, \
-                   const i32 *starts, i64 seqs, i64 rows, i64 heads, i64 kv, i64 dim, i64 window, f64 scale) {              \
-    const Shape s = {(int)rows, (int)heads, (int)kv, (int)dim, (int)window, (f32)scale};                                    \
-    attention_back_q<E, Keys>(dq, dout, lse, delta, q, k, v, starts, (int)seqs, s);                                         \
+                   const i32 *starts, i64 seqs, i64 rows, i64 heads, i64 kv, i64 dim, i64 window, f64 scale) {                   \
+    const Shape s = {(int)rows, (int)heads, (int)kv, (int)dim, (int)window, (f32)scale};                                         \
+    attention_back_q<E, Keys>(dq, dout, lse, delta, q, k, v, starts, (int)seqs, s);                                              \
   }
 ATTENTION_BACK_Q(attention_back_q_bf16_32, 32, 64)
 ATTENTION_BACK_Q(attention_back_q_bf16_64, 64, 64)

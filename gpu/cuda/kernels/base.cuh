@@ -26,7 +26,7 @@ struct bf16 { // 16 bits of storage; arithmetic is in f32
 #define ALL 0xffffffffu // lanes of a warp
 #ifndef SIM
 // Dynamic shared memory, at a multiple of 16 bytes.
-#define DYNAMIC_SHARED(type, name)       \
+#define DYNAMIC_SHARED(type, name)          \
   extern __shared__ uint4 dynamic_shared[]; \
   type *name = (type *)dynamic_shared
 #endif

@@ -160,9 +160,9 @@ template <class T> DEVICE void cache_write(T *cache, const T *rows, const i32 *s
 
 // CACHE_WRITE: cache[slot[i], pos[i]] = rows[i]; a row with a negative pos is left out. Grid (rows), block 128.
 //   T *cache (slots, context, dim), const T *rows (rows, dim), const i32 *slot (rows), const i32 *pos (rows), i64 context, i64 dim
-#define CACHE_WRITE(name, T)                                                                              \
-  KERNEL(128) name(T *cache, const T *rows, const i32 *slot, const i32 *pos, i64 context, i64 dim) {      \
-    cache_write(cache, rows, slot, pos, context, dim);                                                    \
+#define CACHE_WRITE(name, T)                                                                         \
+  KERNEL(128) name(T *cache, const T *rows, const i32 *slot, const i32 *pos, i64 context, i64 dim) { \
+    cache_write(cache, rows, slot, pos, context, dim);                                               \
   }
 CACHE_WRITE(cache_write_bf16, bf16)
 CACHE_WRITE(cache_write_f32, f32)

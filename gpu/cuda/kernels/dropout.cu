@@ -32,9 +32,9 @@ DEVICE void dropout(T *out, const T *x, const i32 *starts, const u64 *keys, int 
 
 // DROPOUT: out = x/(1-p), or 0 with probability p. out may be x. Grid (rows), block 128.
 //   T *out (rows, dim), const T *x (rows, dim), const i32 *starts (seqs+1), const u64 *keys (seqs), i64 seqs, i64 dim, f64 p
-#define DROPOUT(name, T)                                                                                         \
-  KERNEL(128) name(T *out, const T *x, const i32 *starts, const u64 *keys, i64 seqs, i64 dim, f64 p) {           \
-    dropout(out, x, starts, keys, (int)seqs, dim, p);                                                            \
+#define DROPOUT(name, T)                                                                               \
+  KERNEL(128) name(T *out, const T *x, const i32 *starts, const u64 *keys, i64 seqs, i64 dim, f64 p) { \
+    dropout(out, x, starts, keys, (int)seqs, dim, p);                                                  \
   }
 DROPOUT(dropout_bf16, bf16)
 DROPOUT(dropout_f32, f32)

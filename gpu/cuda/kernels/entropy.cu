@@ -78,9 +78,9 @@ template <class T> DEVICE void cross_entropy(f32 *loss, T *logits, const i32 *ta
 // CROSS_ENTROPY: loss = -log softmax(logits)[target], 0 where target < 0. If scale is not 0, logits becomes
 // scale·dloss/dlogits. Grid (rows), block 256.
 //   f32 *loss (rows), T *logits (rows, vocab), const i32 *targets (rows), i64 vocab, f64 scale
-#define CROSS_ENTROPY(name, T)                                                         \
-  KERNEL(256) name(f32 *loss, T *logits, const i32 *targets, i64 vocab, f64 scale) {   \
-    cross_entropy(loss, logits, targets, vocab, (f32)scale);                           \
+#define CROSS_ENTROPY(name, T)                                                       \
+  KERNEL(256) name(f32 *loss, T *logits, const i32 *targets, i64 vocab, f64 scale) { \
+    cross_entropy(loss, logits, targets, vocab, (f32)scale);                         \
   }
 CROSS_ENTROPY(cross_entropy_bf16, bf16)
 CROSS_ENTROPY(cross_entropy_f32, f32)

@@ -33,9 +33,9 @@ template <class T, class W> DEVICE void rmsnorm(T *out, f32 *inv, T *x, const T 
 
 // RMSNORM: x += add, then out = x·inv·w. Grid (rows), block 128. out may be neither x nor add.
 //   T *out (rows, dim), f32 *inv (rows), T *x (rows, dim), const T *add (rows, dim) or null, const W *w (dim), i64 dim, f64 eps
-#define RMSNORM(name, T, W)                                                                          \
+#define RMSNORM(name, T, W)                                                              \
   KERNEL(128) name(T *out, f32 *inv, T *x, const T *add, const W *w, i64 dim, f64 eps) { \
-    rmsnorm(out, inv, x, add, w, dim, (f32)eps);                                                     \
+    rmsnorm(out, inv, x, add, w, dim, (f32)eps);                                         \
   }
 RMSNORM(rmsnorm_bf16_bf16, bf16, bf16)
 RMSNORM(rmsnorm_bf16_f32, bf16, f32)
@@ -72,9 +72,9 @@ DEVICE void rmsnorm_back(T *dx, const T *dout, const T *x, const W *w, const f32
 
 // RMSNORM_BACK: with g = dout·w, dx += inv·(g - x·inv²·mean(g·x)). Grid (rows), block 128.
 //   T *dx (rows, dim), const T *dout (rows, dim), const T *x (rows, dim), const W *w (dim), const f32 *inv (rows), i64 dim
-#define RMSNORM_BACK(name, T, W)                                                                    \
+#define RMSNORM_BACK(name, T, W)                                                            \
   KERNEL(128) name(T *dx, const T *dout, const T *x, const W *w, const f32 *inv, i64 dim) { \
-    rmsnorm_back(dx, dout, x, w, inv, dim);                                                         \
+    rmsnorm_back(dx, dout, x, w, inv, dim);                                                 \
   }
 RMSNORM_BACK(rmsnorm_back_bf16_bf16, bf16, bf16)
 RMSNORM_BACK(rmsnorm_back_bf16_f32, bf16, f32)
@@ -83,10 +83,10 @@ RMSNORM_BACK(rmsnorm_back_f32_f32, f32, f32)
 
 // RMSNORM_BACK_W: dw += Σ dout·x·inv, sequence by sequence. Grid (ceil(dim/32)), block (32, 8).
 //   f32 *dw (dim), const T *dout (rows, dim), const T *x (rows, dim), const f32 *inv (rows), const i32 *starts (seqs+1), i64 seqs, i64 dim
-#define RMSNORM_BACK_W(name, T)                                                                                      \
-  KERNEL(256) name(f32 *dw, const T *dout, const T *x, const f32 *inv, const i32 *starts, i64 seqs, i64 dim) {       \
-    column_sums(dw, starts, (int)seqs, 1, (int)dim,                                                                  \
-                [=](i64 r, int c) { return to_f32(dout[r * dim + c]) * to_f32(x[r * dim + c]) * inv[r]; });         \
+#define RMSNORM_BACK_W(name, T)                                                                                \
+  KERNEL(256) name(f32 *dw, const T *dout, const T *x, const f32 *inv, const i32 *starts, i64 seqs, i64 dim) { \
+    column_sums(dw, starts, (int)seqs, 1, (int)dim,                                                            \
+                [=](i64 r, int c) { return to_f32(dout[r * dim + c]) * to_f32(x[r * dim + c]) * inv[r]; });    \
   }
 RMSNORM_BACK_W(rmsnorm_back_w_bf16, bf16)
 RMSNORM_BACK_W(rmsnorm_back_w_f32, f32)

@@ -108,10 +108,10 @@ DEVICE void rotary(T *out, f32 *inv, const T *x, const W *bias, const W *w, cons
 // ROTARY: y = x + bias; y = y·inv·w; rotated. bias, w (with inv) and cos (with sin and pos) may be null. out may be x.
 //   T *out (rows, heads·dim), f32 *inv (rows, heads), const T *x, const W *bias (heads·dim), const W *w (dim),
 //   const f32 *cos (positions, dim/2), const f32 *sin, const i32 *pos (rows), i64 rows, i64 heads, i64 dim, f64 eps
-#define ROTARY(name, T, W)                                                                                                \
+#define ROTARY(name, T, W)                                                                                                  \
   KERNEL(128) name(T *out, f32 *inv, const T *x, const W *bias, const W *w, const f32 *cos, const f32 *sin, const i32 *pos, \
-                   i64 rows, i64 heads, i64 dim, f64 eps) {                                                               \
-    rotary(out, inv, x, bias, w, cos, sin, pos, rows, (int)heads, (int)dim, (f32)eps);                                    \
+                   i64 rows, i64 heads, i64 dim, f64 eps) {                                                                 \
+    rotary(out, inv, x, bias, w, cos, sin, pos, rows, (int)heads, (int)dim, (f32)eps);                                      \
   }
 ROTARY(rotary_bf16_bf16, bf16, bf16)
 ROTARY(rotary_bf16_f32, bf16, f32)
@@ -144,10 +144,10 @@ DEVICE void rotary_back(T *dx, const T *dout, const T *x, const W *bias, const W
 // ROTARY_BACK: the gradient to x, which may overwrite dout. x and inv are read only if there is a w.
 //   T *dx (rows, heads·dim), const T *dout, const T *x, const W *bias, const W *w, const f32 *inv, const f32 *cos, const f32 *sin,
 //   const i32 *pos, i64 rows, i64 heads, i64 dim
-#define ROTARY_BACK(name, T, W)                                                                                          \
-  KERNEL(128) name(T *dx, const T *dout, const T *x, const W *bias, const W *w, const f32 *inv, const f32 *cos, const f32 *sin, \
-                   const i32 *pos, i64 rows, i64 heads, i64 dim) {                                                       \
-    rotary_back(dx, dout, x, bias, w, inv, cos, sin, pos, rows, (int)heads, (int)dim);                                   \
+#define ROTARY_BACK(name, T, W)                                                                                                 \
+  KERNEL(128, 5) name(T *dx, const T *dout, const T *x, const W *bias, const W *w, const f32 *inv, const f32 *cos, const f32 *sin, \
+                   const i32 *pos, i64 rows, i64 heads, i64 dim) {                                                              \
+    rotary_back(dx, dout, x, bias, w, inv, cos, sin, pos, rows, (int)heads, (int)dim);                                          \
   }
 ROTARY_BACK(rotary_back_bf16_bf16, bf16, bf16)
 ROTARY_BACK(rotary_back_bf16_f32, bf16, f32)
@@ -158,19 +158,19 @@ ROTARY_BACK(rotary_back_f32_f32, f32, f32)
 // before ROTARY_BACK overwrites dout. Grid (ceil(dim/32)), block (32, 8).
 //   f32 *dw (dim), const T *dout, const T *x, const W *bias, const f32 *inv, const f32 *cos, const f32 *sin, const i32 *pos,
 //   const i32 *starts (seqs+1), i64 seqs, i64 heads, i64 dim
-#define ROTARY_BACK_W(name, T, W)                                                                                        \
-  KERNEL(256) name(f32 *dw, const T *dout, const T *x, const W *bias, const f32 *inv, const f32 *cos, const f32 *sin,    \
-                   const i32 *pos, const i32 *starts, i64 seqs, i64 heads, i64 dim) {                                    \
-    column_sums(dw, starts, (int)seqs, heads, (int)dim, [=](i64 n, int c) {                                              \
-      f32 dz = to_f32(dout[n * dim + c]), y = to_f32(x[n * dim + c]);                                                    \
-      if (bias) y += to_f32(bias[n % heads * dim + c]);                                                                  \
-      if (cos) {                                                                                                         \
-        const int half = (int)dim / 2, j = c % half;                                                                     \
-        const f32 other = to_f32(dout[n * dim + (c + half) % dim]), s = sin[(i64)pos[n / heads] * half + j];             \
-        dz = dz * cos[(i64)pos[n / heads] * half + j] + (c < half ? other : -other) * s;                                 \
-      }                                                                                                                  \
-      return dz * y * inv[n];                                                                                            \
-    });                                                                                                                  \
+#define ROTARY_BACK_W(name, T, W)                                                                                     \
+  KERNEL(256) name(f32 *dw, const T *dout, const T *x, const W *bias, const f32 *inv, const f32 *cos, const f32 *sin, \
+                   const i32 *pos, const i32 *starts, i64 seqs, i64 heads, i64 dim) {                                 \
+    column_sums(dw, starts, (int)seqs, heads, (int)dim, [=](i64 n, int c) {                                           \
+      f32 dz = to_f32(dout[n * dim + c]), y = to_f32(x[n * dim + c]);                                                 \
+      if (bias) y += to_f32(bias[n % heads * dim + c]);                                                               \
+      if (cos) {                                                                                                      \
+        const int half = (int)dim / 2, j = c % half;                                                                  \
+        const f32 other = to_f32(dout[n * dim + (c + half) % dim]), s = sin[(i64)pos[n / heads] * half + j];          \
+        dz = dz * cos[(i64)pos[n / heads] * half + j] + (c < half ? other : -other) * s;                              \
+      }                                                                                                               \
+      return dz * y * inv[n];                                                                                         \
+    });                                                                                                               \
   }
 ROTARY_BACK_W(rotary_back_w_bf16_bf16, bf16, bf16)
 ROTARY_BACK_W(rotary_back_w_bf16_f32, bf16, f32)
@@ -179,9 +179,9 @@ ROTARY_BACK_W(rotary_back_w_f32_f32, f32, f32)
 
 // COLUMN_SUMS: sum += Σ x, sequence by sequence; dbias from dx. Grid (ceil(cols/32)), block (32, 8).
 //   f32 *sum (cols), const T *x (rows, cols), const i32 *starts (seqs+1), i64 seqs, i64 cols
-#define COLUMN_SUMS(name, T)                                                                                             \
-  KERNEL(256) name(f32 *sum, const T *x, const i32 *starts, i64 seqs, i64 cols) {                                        \
-    column_sums(sum, starts, (int)seqs, 1, (int)cols, [=](i64 r, int c) { return to_f32(x[r * cols + c]); });            \
+#define COLUMN_SUMS(name, T)                                                                                  \
+  KERNEL(256) name(f32 *sum, const T *x, const i32 *starts, i64 seqs, i64 cols) {                             \
+    column_sums(sum, starts, (int)seqs, 1, (int)cols, [=](i64 r, int c) { return to_f32(x[r * cols + c]); }); \
   }
 COLUMN_SUMS(column_sums_bf16, bf16)
 COLUMN_SUMS(column_sums_f32, f32)

@@ -44,6 +44,6 @@ template <class T> DEVICE void swiglu_back(T *dgate, T *dup, const T *dout, cons
 // SWIGLU_BACK: the gradients of silu(gate)·up; either may overwrite gate or up.
 //   T *dgate, T *dup, const T *dout, const T *gate, const T *up, i64 n
 #define SWIGLU_BACK(name, T) \
-  KERNEL(256) name(T *dgate, T *dup, const T *dout, const T *gate, const T *up, i64 n) { swiglu_back(dgate, dup, dout, gate, up, n); }
+  KERNEL(256, 4) name(T *dgate, T *dup, const T *dout, const T *gate, const T *up, i64 n) { swiglu_back(dgate, dup, dout, gate, up, n); }
 SWIGLU_BACK(swiglu_back_bf16, bf16)
 SWIGLU_BACK(swiglu_back_f32, f32)

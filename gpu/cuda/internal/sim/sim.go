@@ -43,6 +43,7 @@ func Build() (string, error) {
 		return "", err
 	}
 	hash := sha256.New()
+	fmt.Fprintln(hash, sanitize)
 	for _, f := range files {
 		fmt.Fprintf(hash, "%s %d\n%s", f.Name, len(f.Source), f.Source)
 	}
@@ -128,7 +129,7 @@ func build(dir string, files []kernels.Unit) error {
 }
 
 func compile(args ...string) error {
-	out, err := exec.Command("g++", args...).CombinedOutput()
+	out, err := exec.Command("g++", append(args, sanitize...)...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("g++ %s: %w\n%s", strings.Join(args, " "), err, out)
 	}

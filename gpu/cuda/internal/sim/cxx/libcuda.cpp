@@ -27,6 +27,7 @@ struct Function {
 struct Graph { std::vector<Work> work; };
 struct Event { bool done = false; };
 
+char context, stream;    // handles are addresses, as everything that Go may take for one
 std::deque<Work> queue;  // of the one stream there is
 Graph *capturing;
 std::map<char *, size_t> live, pinned;
@@ -66,8 +67,8 @@ int check(Ptr p, size_t n) {
 }
 
 int allocate(std::map<char *, size_t> &m, size_t n, void **p) {
-  char *q = (char *)aligned_alloc(256, (n + 255) & ~(size_t)255);
-  if (!q) return memory;
+  char *q;
+  if (posix_memalign((void **)&q, 256, n)) return memory;
   memset(q, 0xcd, n);
   m[q] = n;
   *p = q;
@@ -120,11 +121,11 @@ API int cuDeviceGetAttribute(int *v, int attribute, int) {
   }
   return 0;
 }
-API int cuDevicePrimaryCtxRetain(void **c, int) { return *c = (void *)1, 0; }
+API int cuDevicePrimaryCtxRetain(void **c, int) { return *c = &context, 0; }
 API int cuDevicePrimaryCtxRelease(int) { return 0; }
 API int cuDevicePrimaryCtxRelease_v2(int) { return 0; }
 API int cuCtxSetCurrent(void *c) { return current = c != nullptr, 0; }
-API int cuCtxGetCurrent(void **c) { return *c = (void *)(size_t)current, 0; }
+API int cuCtxGetCurrent(void **c) { return *c = current ? &context : nullptr, 0; }
 API int cuCtxSynchronize() { return drain(), 0; }
 
 API int cuMemAlloc_v2(Ptr *p, size_t n) {
@@ -200,8 +201,8 @@ API int cuLaunchKernel(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned 
   return 0;
 }
 
-API int cuStreamCreate(void **s, unsigned) { return *s = (void *)3, 0; }
-API int cuStreamCreateWithPriority(void **s, unsigned, int) { return *s = (void *)3, 0; }
+API int cuStreamCreate(void **s, unsigned) { return *s = &stream, 0; }
+API int cuStreamCreateWithPriority(void **s, unsigned, int) { return *s = &stream, 0; }
 API int cuStreamDestroy_v2(void *) { return drain(), 0; }
 API int cuStreamSynchronize(void *) {
   if (capturing) return wrong_capture;

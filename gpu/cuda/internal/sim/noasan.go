@@ -1,0 +1,5 @@
+//go:build !asan
+
+package sim
+
+var sanitize []string
