@@ -7,6 +7,8 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+
+	"starbook/runtime/store"
 )
 
 func (a *app) sqlCmd() *cobra.Command {
@@ -73,7 +75,7 @@ func texts(row []any) []string {
 }
 
 func (a *app) gcCmd() *cobra.Command {
-	var yes, asJSON bool
+	var yes, trajectories, asJSON bool
 	cmd := &cobra.Command{
 		Use: "gc", Short: "Say what nothing refers to any more; with --yes remove it", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -82,7 +84,7 @@ func (a *app) gcCmd() *cobra.Command {
 				return err
 			}
 			defer st.Close()
-			g, err := st.GC(yes)
+			g, err := st.GC(store.GCOptions{Trajectories: trajectories, Delete: yes})
 			if err != nil {
 				return err
 			}
@@ -93,11 +95,19 @@ func (a *app) gcCmd() *cobra.Command {
 			if yes {
 				verb = "removed"
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %d blobs, %.1f MB, scratch of %d steps\n", verb, g.Blobs, float64(g.Bytes)/1e6, g.Scratch)
-			return err
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: %d blobs and the scratch of %d steps, %.1f MB\n", verb, g.Blobs, g.Scratch, float64(g.Bytes)/1e6)
+			if g.Trajectories > 0 {
+				verb := "kept for trainings with another patience (--trajectories to remove them)"
+				if trajectories {
+					verb = "trajectories too"
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "%s: %d, %.1f MB\n", verb, g.Trajectories, float64(g.TrajectoryBytes)/1e6)
+			}
+			return nil
 		},
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "remove it")
+	cmd.Flags().BoolVar(&trajectories, "trajectories", false, "also the checkpoints that let a training with another patience take over")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }

@@ -21,7 +21,8 @@ import (
 // that are left; fields behind it are named in the call. "**space", a
 // []starlark.Tuple, takes the named arguments that no other field takes. hash:"-" marks what
 // cannot change the result, and hash:"set" what counts only if it differs from
-// its default, so that adding it does not orphan the steps of the past.
+// its default, so that adding it does not orphan the steps of the past. hash:"stop"
+// marks what only decides where a training ends: see fit.
 // kind:"dataset|scores" says which artifacts are welcome. An embedded struct
 // lends its fields.
 type Arg struct {
@@ -36,6 +37,7 @@ type Arg struct {
 
 	kinds   []string
 	hashSet bool
+	stop    bool
 	field   []int // index path in the struct
 }
 
@@ -53,11 +55,12 @@ type File struct {
 }
 
 var (
-	handleType   = reflect.TypeFor[Handle]()
-	fileType     = reflect.TypeFor[File]()
-	callableType = reflect.TypeFor[starlark.Callable]()
-	valueType    = reflect.TypeFor[starlark.Value]()
-	namedType    = reflect.TypeFor[[]starlark.Tuple]()
+	handleType         = reflect.TypeFor[Handle]()
+	optionalHandleType = reflect.TypeFor[*Handle]() // implements starlark.Value, as Handle does, but is none
+	fileType           = reflect.TypeFor[File]()
+	callableType       = reflect.TypeFor[starlark.Callable]()
+	valueType          = reflect.TypeFor[starlark.Value]()
+	namedType          = reflect.TypeFor[[]starlark.Tuple]()
 )
 
 // argsOf reads the tags of an args struct. It panics if they make no sense:
@@ -84,6 +87,7 @@ func argsOf(t reflect.Type) []Arg {
 			a.Name, a.Rest = strings.CutPrefix(name, "*")
 		}
 		a.Unhashed, a.hashSet = f.Tag.Get("hash") == "-", f.Tag.Get("hash") == "set"
+		a.stop = f.Tag.Get("hash") == "stop"
 		if k := f.Tag.Get("kind"); k != "" {
 			a.kinds = strings.Split(k, "|")
 		}

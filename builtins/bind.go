@@ -119,6 +119,12 @@ func setArg(dst reflect.Value, a Arg, v starlark.Value) error {
 			return want(a, v)
 		}
 		dst.Set(reflect.ValueOf(h))
+	case t == optionalHandleType:
+		p := reflect.New(handleType)
+		if err := setArg(p.Elem(), a, v); err != nil {
+			return err
+		}
+		dst.Set(p)
 	case t == fileType:
 		s, ok := starlark.AsString(v)
 		if !ok || s == "" {

@@ -89,6 +89,9 @@ func (c *canon) field(f reflect.Value) (json.RawMessage, error) {
 		}
 		return json.Marshal(out)
 	}
+	if t == optionalHandleType {
+		return c.field(f.Elem())
+	}
 	if v, ok := f.Interface().(starlark.Value); ok {
 		return c.value(v, false)
 	}

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"starbook/builtins/dataset"
 	"starbook/gpu/model"
@@ -55,8 +54,8 @@ type trainArgs struct {
 	EvalSteps   int     `arg:"eval_steps=0" doc:"updates between evaluations; 0: once an epoch"`
 	Validation  *Handle `arg:"validation=None" kind:"dataset" doc:"rows to evaluate on; without them validation_split is taken from the data"`
 	Split       float64 `arg:"validation_split=0.05" doc:"share of the data, by parent, that is held out for evaluation"`
-	Patience    int     `arg:"patience=3" doc:"evaluations in a row without improvement before training stops; 0: never"`
-	MinDelta    float64 `arg:"min_delta=0.0" doc:"an improvement is more than this, in nats"`
+	Patience    int     `arg:"patience=3" doc:"evaluations in a row without improvement before training stops; 0: never" hash:"stop"`
+	MinDelta    float64 `arg:"min_delta=0.0" doc:"an improvement is more than this, in nats" hash:"stop"`
 	Seed        int64   `arg:"seed=1" doc:"of weights, order, dropout and split"`
 	MaxTokens   int     `arg:"max_tokens=0" doc:"longer examples are left out, and counted; 0: the model's context"`
 }
@@ -99,7 +98,9 @@ type loraTrainArgs struct {
 
 func loraTrain() Func {
 	return step("lora.train", 1, runtime.GPU, "Trains an adapter on completions.\n"+
-		"The best weights by validation loss are kept. A killed training goes on where it was, to the same bits.",
+		"The best weights by validation loss are kept. A killed training goes on where it was, to the same bits.\n"+
+		"Trainings that differ in patience and min_delta only share their updates: the later one takes from the checkpoints what it\n"+
+		"would have kept, and trains no further than it must. starbook gc --trajectories gives their room back.",
 		func(ctx context.Context, h *Host, s *runtime.Step, a loraTrainArgs) (runtime.Artifact, error) {
 			m, err := h.open(s, a.Model)
 			if err != nil {
@@ -120,7 +121,7 @@ func loraTrain() Func {
 			defer adapter.Close()
 			o := a.options()
 			o.LoRAPlus = a.LoRAPlus
-			facts, err := fit(ctx, s, m, adapter, a.Data, a.trainArgs, o)
+			facts, err := fit(ctx, s, m, adapter, a.Data, a.trainArgs, o, trajectoryOf(a))
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
@@ -157,7 +158,7 @@ func modelTrain() Func {
 			if _, err := m.Unfreeze(); err != nil {
 				return runtime.Artifact{}, err
 			}
-			facts, err := fit(ctx, s, m, nil, a.Data, a.trainArgs, a.options())
+			facts, err := fit(ctx, s, m, nil, a.Data, a.trainArgs, a.options(), trajectoryOf(a))
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
@@ -184,46 +185,6 @@ func modelTrain() Func {
 			facts["name"], facts["parameters"] = a.Name, m.Config.Size()
 			return keep(s, "model", dir, modelFiles, facts)
 		})
-}
-
-// fit trains until the end or until patience runs out, and leaves the best
-// weights in place. What it is at survives a kill in the step's scratch.
-func fit(ctx context.Context, s *runtime.Step, m *loaded, adapter *model.Adapter, data Handle, a trainArgs, o train.Options) (Facts, error) {
-	examples, held, left, err := m.examples(s, data, a)
-	if err != nil {
-		return nil, err
-	}
-	t, err := train.New(m.Transformer, adapter, examples, held, o)
-	if err != nil {
-		return nil, err
-	}
-	defer t.Close()
-	f := &fitting{step: s, trainer: t, stopper: train.Stopper{Patience: a.Patience, MinDelta: a.MinDelta}, path: filepath.Join(s.Scratch(), "state.safetensors")}
-	if err := f.resume(); err != nil {
-		return nil, err
-	}
-	if err := f.run(ctx); err != nil {
-		return nil, err
-	}
-	_, perEpoch := o.Steps(len(examples))
-	params := m.Params()
-	if adapter != nil {
-		params = adapter.Params
-	}
-	if best := t.BestWeights(); best != nil {
-		if err := params.Write(best); err != nil {
-			return nil, err
-		}
-	}
-	facts := Facts{
-		"rows": len(examples), "validation_rows": len(held), "left_out": left, "trainable": params.Len(), "stopped_step": t.Step(),
-		"stopped": f.stopped, "patience": a.Patience, "eval_steps": a.EvalSteps, "decisions": f.decisions,
-		"epochs": float64(t.Step()) / float64(perEpoch), "tokens": f.tokens,
-	}
-	if best, ok := t.Best(); ok {
-		facts["best_step"], facts["best_eval_loss"] = best.Step, best.Loss
-	}
-	return facts, nil
 }
 
 // examples turns rows into tokens and holds some out, by parent.
@@ -292,132 +253,6 @@ func (l *loaded) example(r Row, a trainArgs) (train.Example, error) {
 		trained[i] = i > 0
 	}
 	return train.Example{Tokens: tokens, Trained: trained}, nil
-}
-
-// fitting is a training that a step looks after.
-type fitting struct {
-	step      *runtime.Step
-	trainer   *train.Trainer
-	stopper   train.Stopper
-	path      string // of the state that survives a kill
-	decisions []string
-	stopped   string
-	tokens    int // computed, of the whole training
-}
-
-// saveEvery bounds what a kill can cost.
-const saveEvery = 15 * time.Second
-
-// resume continues from the state of a killed process, if there is one: the
-// stopping rule is told the evaluations again, the series lose what lies behind.
-func (f *fitting) resume() error {
-	st, err := train.ReadState(f.path)
-	if errors.Is(err, os.ErrNotExist) {
-		return f.step.DropPoints(0)
-	}
-	if err != nil {
-		return err
-	}
-	if err := f.trainer.Restore(st); err != nil {
-		return err
-	}
-	f.step.Log(fmt.Sprintf("going on after update %d", st.Step()))
-	if err := f.step.DropPoints(int64(st.Step()) + 1); err != nil {
-		return err
-	}
-	for _, e := range f.trainer.Evals() {
-		f.judge(e.Loss)
-	}
-	rows, err := f.step.Store().Points(f.step.Key(), "train/rows")
-	if err != nil {
-		return err
-	}
-	for _, p := range rows {
-		f.tokens += int(p.V)
-	}
-	return nil
-}
-
-func (f *fitting) judge(loss float64) train.Verdict {
-	v := f.stopper.Judge(loss)
-	f.decisions = append(f.decisions, v.Why)
-	if v.Stop {
-		f.stopped = "patience"
-	}
-	return v
-}
-
-func (f *fitting) run(ctx context.Context) error {
-	saved, begun, computed := time.Now(), time.Now(), 0
-	total := f.trainer.Total()
-	if f.stopped == "" {
-		f.stopped = "end"
-	}
-	if f.stopped == "patience" || f.trainer.Done() {
-		return nil
-	}
-	for u, err := range f.trainer.Steps(ctx) {
-		if err != nil {
-			if ctx.Err() != nil {
-				return errors.Join(err, f.save())
-			}
-			return err
-		}
-		computed += u.Rows
-		f.tokens += u.Rows
-		f.record(u, float64(computed)/time.Since(begun).Seconds())
-		f.step.Progress(int64(u.Step), int64(total), "")
-		if u.Eval != nil {
-			v := f.judge(u.Eval.Loss)
-			f.step.Log(v.Why)
-			if v.Stop {
-				return nil
-			}
-		}
-		if u.Eval != nil || time.Since(saved) > saveEvery {
-			if err := f.save(); err != nil {
-				return err
-			}
-			saved = time.Now()
-		}
-	}
-	if err := ctx.Err(); err != nil {
-		return errors.Join(err, f.save())
-	}
-	return nil
-}
-
-// record writes an update's metrics. The rate is shown and not kept: it is no
-// function of the step's arguments.
-func (f *fitting) record(u train.Update, rate float64) {
-	x := int64(u.Step)
-	f.step.Metric("train/loss", x, u.Loss)
-	f.step.Metric("train/grad_norm", x, u.GradNorm)
-	f.step.Metric("train/learning_rate", x, u.LR)
-	f.step.Metric("train/rows", x, float64(u.Rows))
-	f.step.Show("train/tokens_per_second", x, rate)
-	if u.Skipped {
-		f.step.Warn(fmt.Sprintf("update %d skipped: loss or gradient is not finite; examples %v", u.Step, u.Bad))
-	}
-	if u.Eval != nil {
-		f.step.Metric("eval/loss", x, u.Eval.Loss)
-		f.step.Metric("eval/perplexity", x, u.Eval.Perplexity())
-	}
-}
-
-// save writes the state after the metrics up to it are durable, so that a
-// resumed series has no holes.
-func (f *fitting) save() error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	if err := f.step.Store().Flush(ctx); err != nil {
-		return err
-	}
-	st, err := f.trainer.State()
-	if err != nil {
-		return err
-	}
-	return st.WriteFile(f.path)
 }
 
 type loraMergeArgs struct {

@@ -84,6 +84,10 @@ type Memory interface {
 	Copy(dst, src Buf)
 	// Zero clears b.
 	Zero(b Buf)
+	// Room returns how many bytes Alloc can still give in one piece, or 0 if
+	// that is not known, as of the host's memory. What is promised here does
+	// not fail later.
+	Room() int
 }
 
 // Seqs describes attention over sequences that lie packed one after the other

@@ -48,6 +48,7 @@ type Run struct {
 	mu      sync.Mutex // guards what follows
 	seq     int
 	calls   map[cas.Digest]*call
+	renewed map[cas.Digest]bool // what was shared and has been forgotten
 	params  params
 	bars    struct{ all, failed int }
 	secrets []string

@@ -112,6 +112,22 @@ func NewPass(m *Transformer, a *Adapter, rows int, train bool) (*Pass, error) {
 	if err := check(m, a, rows, train); err != nil {
 		return nil, err
 	}
+	p := layPass(m, a, rows, train)
+	m.angles(min(rows, m.Config.MaxPositions))
+	p.acts.buf, p.exact.buf = m.dev.Alloc(m.dev.Activations(), p.acts.taken), m.dev.Alloc(gpu.F32, p.exact.taken)
+	if err := m.dev.Sync(); err != nil {
+		return nil, fmt.Errorf("model: activations of %d rows, %d MiB: %w", rows, p.Bytes()>>20, err)
+	}
+	return p, nil
+}
+
+// PassBytes returns what Bytes of such a Pass would be.
+func PassBytes(m *Transformer, a *Adapter, rows int, train bool) int {
+	return layPass(m, a, rows, train).Bytes()
+}
+
+// layPass lays a Pass out without giving it memory.
+func layPass(m *Transformer, a *Adapter, rows int, train bool) *Pass {
 	p := &Pass{
 		m: m, a: a, train: train, full: train && a == nil, rows: rows, c: max(64, 1<<24/m.Config.Vocab),
 		pos: make([]int32, 0, rows), picked: make([]int32, 0, rows), targets: make([]int32, 0, rows),
@@ -121,13 +137,8 @@ func NewPass(m *Transformer, a *Adapter, rows int, train bool) (*Pass, error) {
 	if a != nil {
 		p.m, p.lowest = m.with(a.saved), a.lowest()
 	}
-	m.angles(min(rows, m.Config.MaxPositions))
 	p.fit(rows)
-	p.acts.buf, p.exact.buf = m.dev.Alloc(m.dev.Activations(), p.acts.taken), m.dev.Alloc(gpu.F32, p.exact.taken)
-	if err := m.dev.Sync(); err != nil {
-		return nil, fmt.Errorf("model: activations of %d rows, %d MiB: %w", rows, p.Bytes()>>20, err)
-	}
-	return p, nil
+	return p
 }
 
 func check(m *Transformer, a *Adapter, rows int, train bool) error {

@@ -127,6 +127,9 @@ func (d device[T]) Alloc(t gpu.Type, n int) gpu.Buf {
 	return gpu.Buf{Ptr: unsafe.Pointer(&s[0]), Len: n, Type: native[T]()}
 }
 
+// Room returns 0: the memory is Go's.
+func (device[T]) Room() int { return 0 }
+
 // Free does nothing: the garbage collector will.
 func (device[T]) Free(gpu.Buf) {}
 

@@ -20,7 +20,8 @@ type State struct {
 // header is the State without its tensors.
 type header struct {
 	Options Options  `json:"options"`
-	Data    string   `json:"data"` // digest of the examples
+	Data    string   `json:"data"`  // digest of the examples
+	Total   int      `json:"total"` // updates that the options ask for
 	At      progress `json:"at"`
 }
 
@@ -29,7 +30,7 @@ func (s *State) Step() int { return s.At.Step }
 
 // State returns a copy of where t is.
 func (t *Trainer) State() (*State, error) {
-	s := &State{header: header{t.o, t.data, t.at}, best: t.best}
+	s := &State{header: header{t.o, t.data, t.total, t.at}, best: t.best}
 	s.At.Evals = slices.Clone(t.at.Evals)
 	n := t.params.Len()
 	s.w, s.m, s.v = make([]float32, n), make([]float32, n), make([]float32, n)
@@ -63,6 +64,28 @@ func (t *Trainer) Restore(s *State) error {
 	t.at, t.best = s.At, slices.Clone(s.best)
 	t.at.Evals = slices.Clone(s.At.Evals)
 	return nil
+}
+
+// Past is how far the training came that a State is of.
+type Past struct {
+	Step  int    // updates done
+	Evals []Eval // all evaluations so far
+	Done  bool   // there is nothing left to do
+}
+
+// ReadPast reads from the file that WriteFile wrote what it says of the past, without its
+// tensors.
+func ReadPast(path string) (Past, error) {
+	file, err := safetensors.Open(path)
+	if err != nil {
+		return Past{}, fmt.Errorf("train: %w", err)
+	}
+	defer file.Close()
+	var h header
+	if err := json.Unmarshal([]byte(file.Metadata()["state"]), &h); err != nil {
+		return Past{}, fmt.Errorf("train: %s: no state in it: %w", path, err)
+	}
+	return Past{h.At.Step, h.At.Evals, h.At.Pending == nil && h.At.Step >= h.Total}, nil
 }
 
 // Write writes s as a safetensors file whose metadata holds the rest as JSON.

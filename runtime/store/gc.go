@@ -20,16 +20,26 @@ type Garbage struct {
 	Blobs   int   `json:"blobs"`
 	Bytes   int64 `json:"bytes"`
 	Scratch int   `json:"scratch"` // directories
+
+	Trajectories    int   `json:"trajectories"` // kept for trainings with another patience; see GCOptions
+	TrajectoryBytes int64 `json:"trajectory_bytes"`
 }
 
-// GC finds blobs that no step, run or answer names (and that are older than a
-// day), and scratch of steps that are done; delete removes them.
-func (s *Store) GC(delete bool) (Garbage, error) { return s.GCOlder(youth, delete) }
+// GCOptions says what is garbage, and whether to remove it.
+type GCOptions struct {
+	Age          time.Duration // of blobs that nothing names; 0: a day
+	Trajectories bool          // remove also what trainings keep for another patience
+	Delete       bool          // remove, do not just count
+}
 
-// GCOlder is GC for blobs older than age. Whatever its age, a blob put since the
-// oldest process at work here began is left alone: a step of many hours may not
-// have come to its row yet.
-func (s *Store) GCOlder(age time.Duration, delete bool) (Garbage, error) {
+// GC finds blobs that no step, run or answer names, scratch of steps that are done, and
+// trajectories. Whatever its age, a blob put since the oldest process at work here began
+// is left alone: a step of many hours may not have come to its row yet.
+func (s *Store) GC(o GCOptions) (Garbage, error) {
+	age, delete := o.Age, o.Delete
+	if age == 0 {
+		age = youth
+	}
 	if s.writer == nil && delete {
 		return Garbage{}, errReadOnly
 	}
@@ -41,7 +51,7 @@ func (s *Store) GCOlder(age time.Duration, delete bool) (Garbage, error) {
 	if err := s.collectBlobs(&g, before, delete); err != nil {
 		return g, err
 	}
-	return g, s.collectScratch(&g, delete)
+	return g, s.collectScratch(&g, o.Trajectories, delete)
 }
 
 // quietSince returns the earlier of before and the moment at which the oldest other

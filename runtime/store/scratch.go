@@ -13,6 +13,10 @@ import (
 	"starbook/runtime/cas"
 )
 
+// KeepFile marks a scratch directory that outlives its work, because other steps may
+// want what is in it.
+const KeepFile = "keep"
+
 // LockStep takes the lock of a step's scratch directory across processes and
 // returns the directory; unlock gives the lock back. It waits for whoever is at
 // the same step, here or in another process, until ctx ends.
@@ -87,8 +91,8 @@ func exists(path string) bool {
 }
 
 // collectScratch removes the scratch of steps that are done and that nobody holds, and
-// locks without scratch.
-func (s *Store) collectScratch(g *Garbage, delete bool) error {
+// locks without scratch; what is kept for other steps only if trajectories is set.
+func (s *Store) collectScratch(g *Garbage, trajectories, delete bool) error {
 	list, err := os.ReadDir(filepath.Join(s.dir, "scratch"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("store: gc: %w", err)
@@ -103,19 +107,41 @@ func (s *Store) collectScratch(g *Garbage, delete bool) error {
 		if err != nil {
 			return err
 		}
-		if !useless || !e.IsDir() && exists(dir) {
+		kept := e.IsDir() && exists(filepath.Join(dir, KeepFile)) && !isHeld(stepLock(dir))
+		if !useless && !kept || !e.IsDir() && exists(dir) {
 			continue // in use, or the directory takes its lock with it
 		}
-		if delete {
-			if err := s.RemoveScratch(key); err != nil {
+		size := dirSize(dir)
+		switch {
+		case kept:
+			g.Trajectories, g.TrajectoryBytes = g.Trajectories+1, g.TrajectoryBytes+size
+		case e.IsDir():
+			g.Scratch, g.Bytes = g.Scratch+1, g.Bytes+size
+		}
+		if !delete || kept && !trajectories {
+			continue
+		}
+		if err := s.RemoveScratch(key); err != nil {
+			return err
+		}
+		if kept { // its series
+			if err := s.ForgetStep(key); err != nil {
 				return err
 			}
 		}
-		if e.IsDir() {
-			g.Scratch++
-		}
 	}
 	return nil
+}
+
+// dirSize returns the bytes of the files in dir; what vanishes meanwhile does not count.
+func dirSize(dir string) (n int64) {
+	list, _ := os.ReadDir(dir)
+	for _, e := range list {
+		if fi, err := e.Info(); err == nil && fi.Mode().IsRegular() {
+			n += fi.Size()
+		}
+	}
+	return n
 }
 
 // uselessScratch reports whether nobody will go on from this directory.

@@ -115,11 +115,11 @@ func TestGC(t *testing.T) {
 
 	want := Garbage{Blobs: 2, Bytes: int64(len("orphan") + len("another")), Scratch: 1}
 	for _, delete := range []bool{false, true} {
-		if g, err := s.GC(delete); err != nil || g != want {
+		if g, err := s.GC(GCOptions{Delete: delete}); err != nil || g != want {
 			t.Fatalf("GC(%v): %+v, %v", delete, g, err)
 		}
 	}
-	if g, err := s.GC(true); err != nil || g != (Garbage{}) {
+	if g, err := s.GC(GCOptions{Delete: true}); err != nil || g != (Garbage{}) {
 		t.Errorf("a second time: %+v, %v", g, err)
 	}
 	for _, path := range append(keep, half, s.Blobs.Path(key(string(large)))) {
@@ -132,7 +132,7 @@ func TestGC(t *testing.T) {
 			t.Errorf("%s is still there", path)
 		}
 	}
-	if g, err := s.GCOlder(0, true); err != nil || g.Blobs != 1 {
+	if g, err := s.GC(GCOptions{Age: 1, Delete: true}); err != nil || g.Blobs != 1 {
 		t.Errorf("young ones too: %+v, %v", g, err)
 	}
 	sound(t, s)
@@ -147,11 +147,11 @@ func TestGCLeavesWhatOthersWorkOn(t *testing.T) {
 	day2 := began.Add(24 * time.Hour)
 	must(t, os.Chtimes(a.Blobs.Path(blob(t, a, "input of a long step")), day2, day2))
 	b := openAt(t, dir)
-	if g, err := b.GC(true); err != nil || g.Blobs != 0 {
+	if g, err := b.GC(GCOptions{Delete: true}); err != nil || g.Blobs != 0 {
 		t.Fatalf("beside a long run: %+v, %v", g, err)
 	}
 	must(t, a.Close())
-	if g, err := b.GC(true); err != nil || g.Blobs != 1 {
+	if g, err := b.GC(GCOptions{Delete: true}); err != nil || g.Blobs != 1 {
 		t.Fatalf("after it: %+v, %v", g, err)
 	}
 }

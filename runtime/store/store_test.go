@@ -277,7 +277,7 @@ func TestReadOnly(t *testing.T) {
 	}
 	_, _, lockErr := r.LockStep(context.Background(), key("s"))
 	_, askErr := r.BeginAsk(Ask{})
-	_, gcErr := r.GC(true)
+	_, gcErr := r.GC(GCOptions{Delete: true})
 	for name, err := range map[string]error{
 		"BeginRun": r.BeginRun(Run{ID: "bb"}), "EndRun": r.EndRun("aa", Done, 0, ""), "PutStep": r.PutStep(Step{}), "PutUse": r.PutUse(Use{}),
 		"PutSamples": r.PutSamples(key("s"), nil), "PutAnswer": r.PutAnswer(Answer{}), "DropPoints": r.DropPoints(key("s"), 0),

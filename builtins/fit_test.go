@@ -1,0 +1,188 @@
+package builtins
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"starbook/gpu"
+	"starbook/gpu/cpu"
+	"starbook/runtime"
+	"starbook/runtime/event"
+	"starbook/runtime/store"
+)
+
+// trainingBench has a device and a notebook that trains a tiny adapter. The validation
+// rows contradict what is trained, so that early stopping has something to do.
+func trainingBench(t *testing.T) *bench {
+	b := newBench(t)
+	b.host.OpenDevice = func() (gpu.Device, error) { return cpu.New(cpu.Options{Threads: 1}) }
+	t.Cleanup(func() { b.host.Close() })
+	var rows strings.Builder
+	for i := range 40 {
+		fmt.Fprintf(&rows, "{\"prompt\":\"number %d is\",\"completion\":\"%s\"}\n", i, []string{"even", "odd"}[i%2])
+	}
+	b.write("rows.jsonl", rows.String())
+	b.write("held.jsonl", "{\"prompt\":\"number 2 is\",\"completion\":\"odd\"}\n{\"prompt\":\"number 7 is\",\"completion\":\"odd one\"}\n")
+	return b
+}
+
+const training = `
+rows  = data.jsonl("rows.jsonl")
+held  = data.jsonl("held.jsonl")
+words = model.tokenizer(rows, vocab = 280, columns = ["prompt", "completion"])
+base  = model.new(words, dim = 16, layers = 1, heads = 2, hidden = 32, context = 64, seed = 3)
+def tuned(lr, patience):
+    return lora.train(base, rows, validation = held, r = 2, lr = lr, epochs = 6.0, batch_size = 4, eval_steps = 2, patience = patience)
+`
+
+// updates counts those that were computed, not found.
+func (b *bench) updates() (n int) {
+	for _, e := range b.events {
+		if e.Kind == event.Metric && e.Name == "train/tokens_per_second" {
+			n++
+		}
+	}
+	return n
+}
+
+// trained returns the trainings in the store: the step's arguments' patience and lr → what it made.
+func (b *bench) trained() map[string]store.Step {
+	b.t.Helper()
+	rows, err := b.store.Query(b.t.Context(), "SELECT key, json_extract(args, '$.lr') || ' ' || json_extract(args, '$.patience') FROM step WHERE name = 'lora.train'")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	out := map[string]store.Step{}
+	for _, r := range rows.Rows {
+		st, err := b.store.FindStep(r[0].(string))
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		out[r[1].(string)] = st
+	}
+	return out
+}
+
+// A grid of learning rates and patiences costs one training a learning rate, and gives
+// what as many separate trainings would have given.
+func TestPatienceSharesItsUpdates(t *testing.T) {
+	b := trainingBench(t)
+	if _, err := b.run(training + "[tuned(lr, p) for lr in [0.01, 0.05] for p in [2, 1, 4, 3, 0]]\n"); err != nil {
+		t.Fatal(err)
+	}
+	shared, longest := b.trained(), 0
+	if got := b.updates(); got != 2*60 { // 6 epochs of 10 updates: patience 0 goes to the end
+		t.Errorf("%d updates computed, want 60 for each learning rate", got)
+	}
+	stops := map[string]bool{}
+	for _, lr := range []string{"0.01", "0.05"} {
+		for _, patience := range []string{"0", "1", "2", "3", "4"} {
+			alone := trainingBench(t)
+			if _, err := alone.run(training + fmt.Sprintf("tuned(%s, %s)\n", lr, patience)); err != nil {
+				t.Fatal(err)
+			}
+			key := lr + " " + patience
+			got, want := shared[key], alone.trained()[key]
+			if got.Output != want.Output || string(got.Summary) != string(want.Summary) || got.Key != want.Key {
+				t.Errorf("%s: %s %s\nalone: %s %s", key, got.Output.Short(), got.Summary, want.Output.Short(), want.Summary)
+			}
+			for _, name := range []string{"train/loss", "train/grad_norm", "train/rows", "eval/loss"} {
+				x, err := b.store.Points(got.Key, name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				y, err := alone.store.Points(want.Key, name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if fmt.Sprint(x) != fmt.Sprint(y) || len(x) == 0 {
+					t.Errorf("%s: %s is %v, alone %v", key, name, x, y)
+				}
+			}
+			stops[string(want.Summary)] = true
+			longest = max(longest, alone.updates())
+		}
+	}
+	if len(stops) < 5 || longest != 60 {
+		t.Errorf("the rules ended in %d different ways, the longest after %d updates: the test proves little", len(stops), longest)
+	}
+}
+
+// Another patience afterwards needs no update that is there, and no room that was given back.
+func TestPatienceAfterwards(t *testing.T) {
+	b := trainingBench(t)
+	for _, c := range []struct{ patience, updates int }{{4, -1}, {1, 0}, {3, 0}, {2, 0}} {
+		if _, err := b.run(training + fmt.Sprintf("tuned(0.05, %d)\n", c.patience)); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.updates(); c.updates >= 0 && got != c.updates || c.updates < 0 && got == 0 {
+			t.Errorf("patience %d: %d updates", c.patience, got)
+		}
+	}
+	before := b.trained()
+	g, err := b.store.GC(store.GCOptions{Delete: true})
+	if err != nil || g.Trajectories != 1 || g.TrajectoryBytes == 0 {
+		t.Errorf("gc: %+v, %v", g, err)
+	}
+	if g, err = b.store.GC(store.GCOptions{Delete: true, Trajectories: true}); err != nil || g.Trajectories != 1 {
+		t.Errorf("gc of trajectories: %+v, %v", g, err)
+	}
+	if g, err = b.store.GC(store.GCOptions{}); err != nil || g.Trajectories != 0 {
+		t.Errorf("after it: %+v, %v", g, err)
+	}
+	if _, err := b.run(training+"tuned(0.05, 2)\n", func(r *runtime.Run) { r.Fresh = []string{"lora.train"} }); err != nil {
+		t.Fatal(err)
+	}
+	if b.updates() == 0 || b.trained()["0.05 2"].Output != before["0.05 2"].Output {
+		t.Error("trained again, another adapter")
+	}
+}
+
+// Stopped anywhere and run again, also with another patience in between, a training ends
+// in the bytes of one that nobody stopped.
+func TestInterruptedTrainingGoesOn(t *testing.T) {
+	whole := trainingBench(t)
+	if _, err := whole.run(training + "tuned(0.05, 4)\n"); err != nil {
+		t.Fatal(err)
+	}
+	want := whole.trained()["0.05 4"]
+	for _, at := range []int{1, 2, 5, 9} {
+		b := trainingBench(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		stopper := &stopAt{bench: b, at: at, stop: cancel}
+		nb, err := runtime.NewNotebook("test.star", []byte(training+"tuned(0.05, 4)\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &runtime.Run{Notebook: nb, Store: b.store, Sink: stopper}
+		if err := r.Exec(ctx, b.host.Predeclared()); !errors.Is(err, runtime.ErrInterrupted) {
+			t.Fatalf("stopped after update %d: %v", at, err)
+		}
+		for _, patience := range []int{1, 4} {
+			if _, err := b.run(training + fmt.Sprintf("tuned(0.05, %d)\n", patience)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := b.trained()["0.05 4"]; got.Output != want.Output || string(got.Summary) != string(want.Summary) {
+			t.Errorf("stopped after update %d: %s, want %s", at, got.Summary, want.Summary)
+		}
+	}
+}
+
+// stopAt interrupts a run when an update is done.
+type stopAt struct {
+	*bench
+	at   int
+	stop func()
+}
+
+// Emit implements event.Sink.
+func (s *stopAt) Emit(e event.Event) {
+	if e.Kind == event.Progress && e.X == int64(s.at) {
+		s.stop()
+	}
+	s.bench.Emit(e)
+}

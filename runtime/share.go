@@ -1,0 +1,81 @@
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"starbook/runtime/cas"
+	"starbook/runtime/store"
+)
+
+// Shared is work that several steps have in common: a directory that stays when they
+// are done, and series, under a fingerprint of its own.
+type Shared struct {
+	Dir   string
+	key   cas.Digest
+	store *store.Store
+}
+
+// Share takes the lock of what all steps of this name and version share whose arguments,
+// less some, are args. It waits for whoever is at it, here or in another process, so that
+// the one who waits finds the work done. A step that is to be done afresh finds nothing.
+func (s *Step) Share(ctx context.Context, what string, args json.RawMessage) (shared *Shared, unlock func(), err error) {
+	key := Spec{Name: s.spec.Name + " " + what, Version: s.spec.Version, Args: args}.Fingerprint()
+	dir, unlock, err := s.run.Store.LockStep(ctx, key)
+	if err != nil {
+		return nil, nil, err
+	}
+	if s.run.renew(s.spec.Name, key) {
+		if err = os.RemoveAll(dir); err == nil {
+			err = os.Mkdir(dir, 0o755)
+		}
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, store.KeepFile), nil, 0o644)
+	}
+	if err != nil {
+		unlock()
+		return nil, nil, fmt.Errorf("what steps share: %w", err)
+	}
+	return &Shared{Dir: dir, key: key, store: s.run.Store}, unlock, nil
+}
+
+// renew reports whether what is shared under key is to be forgotten: once in a run that
+// does its steps afresh.
+func (r *Run) renew(name string, key cas.Digest) bool {
+	if !r.isFresh(name) {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.renewed[key] {
+		return false
+	}
+	if r.renewed == nil {
+		r.renewed = map[cas.Digest]bool{}
+	}
+	r.renewed[key] = true
+	return true
+}
+
+// Metric adds the point (x, v) to the shared series called name.
+func (s *Shared) Metric(name string, x int64, v float64) { s.store.Point(s.key, name, x, v) }
+
+// DropPoints removes the shared points with X >= from.
+func (s *Shared) DropPoints(from int64) error { return s.store.DropPoints(s.key, from) }
+
+// Points returns a shared series.
+func (s *Shared) Points(name string) ([]store.Point, error) { return s.store.Points(s.key, name) }
+
+// Series returns the names of the shared series.
+func (s *Shared) Series() ([]string, error) {
+	list, err := s.store.Series(s.key)
+	names := make([]string, len(list))
+	for i, c := range list {
+		names[i] = c.Name
+	}
+	return names, err
+}
