@@ -7,7 +7,7 @@ import (
 )
 
 // Decode returns the elements in raw, whole blocks of type t, as float32. It is
-// the definition of the formats, as ggml-quants.c has them: what devices do
+// the definition of the formats, GGUF's as ggml-quants.c has them: what devices do
 // faster is tested against it.
 func (t Type) Decode(raw []byte) []float32 {
 	out := make([]float32, t.Elements(len(raw)))
@@ -42,7 +42,7 @@ func (t Type) Decode(raw []byte) []float32 {
 }
 
 var decoders = [types]func(y []float32, x []byte){
-	Q8_0: decodeQ8_0, Q4_0: decodeQ4_0, Q4_1: decodeQ4_1, Q4_K: decodeQ4_K, Q6_K: decodeQ6_K,
+	Q8_0: decodeQ8_0, Q4_0: decodeQ4_0, Q4_1: decodeQ4_1, Q4_K: decodeQ4_K, Q6_K: decodeQ6_K, NF4: decodeNF4,
 }
 
 // half widens the IEEE half at the beginning of b.
@@ -109,5 +109,25 @@ func decodeQ6_K(y []float32, x []byte) {
 		q := low[64*part+at%64] >> (at / 64 * 4) & 15
 		q |= high[32*part+at%32] >> (at / 32 * 2) & 3 << 4
 		y[i] = float32(d*float32(int8(scales[i/16]))) * float32(int(q)-32)
+	}
+}
+
+// NormalFloat4 holds what NF4's codes stand for: 16 quantiles of the normal
+// distribution, zero among them, scaled to [-1, 1] (Dettmers and others, QLoRA,
+// 2023, appendix E).
+var NormalFloat4 = [16]float32{
+	-1, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453,
+	-0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0,
+	0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171229224,
+	0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1,
+}
+
+// A half that scales the scales, four bytes with the scales of 64 elements
+// each (this is the double quantisation), then 128 bytes with two codes each,
+// the first in the low half.
+func decodeNF4(y []float32, x []byte) {
+	d := half(x)
+	for i := range y {
+		y[i] = float32(d*float32(x[2+i/64])) * NormalFloat4[x[6+i/2]>>(i%2*4)&15]
 	}
 }

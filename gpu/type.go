@@ -7,8 +7,8 @@ import "fmt"
 type Type uint8
 
 // The element types. F64 exists only on the reference device, where finite
-// differences need it. F16 and the quantised types, laid out as in GGUF files,
-// are for weights alone: a device loads them, and reads them in Copy, in Embed
+// differences need it. F16 and the quantised types, laid out as in GGUF files
+// but for NF4, which exists in memory only, are for weights alone: a device loads them, and reads them in Copy, in Embed
 // and as the right side of MatMul.
 const (
 	F32 Type = iota
@@ -20,6 +20,7 @@ const (
 	Q4_1
 	Q4_K
 	Q6_K
+	NF4
 	types
 )
 
@@ -37,6 +38,7 @@ var layouts = [types]struct {
 	Q4_1: {"Q4_1", 32, 20},
 	Q4_K: {"Q4_K", 256, 144},
 	Q6_K: {"Q6_K", 256, 210},
+	NF4:  {"NF4", 256, 134},
 }
 
 // Block returns the elements of a block. Rows of a quantised matrix are whole blocks.

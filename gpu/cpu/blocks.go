@@ -13,6 +13,7 @@ import (
 var blockTypes = map[gpu.Type]C.int{
 	gpu.F16: C.TYPE_F16, gpu.Q8_0: C.TYPE_Q8_0, gpu.Q4_0: C.TYPE_Q4_0,
 	gpu.Q4_1: C.TYPE_Q4_1, gpu.Q4_K: C.TYPE_Q4_K, gpu.Q6_K: C.TYPE_Q6_K,
+	gpu.NF4: C.TYPE_NF4,
 }
 
 // dequantise is Copy from a type for weights only.

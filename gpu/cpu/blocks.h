@@ -10,6 +10,13 @@ INL float ISA(half)(const uint8_t *p) {
   return x.f;
 }
 
+static const float ISA(normal_float4)[16] = {
+  -1, -0.6961928009986877f, -0.5250730514526367f, -0.39491748809814453f,
+  -0.28444138169288635f, -0.18477343022823334f, -0.09105003625154495f, 0,
+  0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f, 0.33791524171229224f,
+  0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1,
+}; // gpu.NormalFloat4
+
 static void ISA(dequantise)(int type, float *y, const void *from, long blocks) {
   const uint8_t *x = from;
   switch (type) {
@@ -59,6 +66,16 @@ static void ISA(dequantise)(int type, float *y, const void *from, long blocks) {
         int l = at / 64 * 4, h = at / 32 * 2;
         float scale = d * (int8_t)x[192 + g];
         IVDEP for (int i = 0; i < 16; i++) y[16 * g + i] = scale * (((low[i] >> l & 15) | (high[i] >> h & 3) << 4) - 32);
+      }
+    }
+    return;
+  case TYPE_NF4:
+    for (; blocks--; x += 134) {
+      float d = ISA(half)(x);
+      for (int g = 0; g < 4; g++, y += 64) {
+        float scale = d * x[2 + g];
+        const uint8_t *codes = x + 6 + 32 * g;
+        IVDEP for (int i = 0; i < 64; i++) y[i] = scale * ISA(normal_float4)[codes[i / 2] >> i % 2 * 4 & 15];
       }
     }
   }

@@ -6,7 +6,7 @@
 
 enum { ISA_128, ISA_AVX2, ISA_AVX512, ISA_PAIRS, ISA_NONE };
 
-enum { TYPE_F16, TYPE_Q8_0, TYPE_Q4_0, TYPE_Q4_1, TYPE_Q4_K, TYPE_Q6_K }; // of weights only
+enum { TYPE_F16, TYPE_Q8_0, TYPE_Q4_0, TYPE_Q4_1, TYPE_Q4_K, TYPE_Q6_K, TYPE_NF4 }; // of weights only
 
 // Operand is one side of a product, as lanes along the result and steps along
 // the sum: element (l, s) lies at p[l*lane + s*step]. One of the two is 1.

@@ -107,7 +107,7 @@ func (d *device) receive(src unsafe.Pointer, n int, take func(piece []byte, from
 
 // Load copies raw to the device.
 func (d *device) Load(t gpu.Type, raw []byte) gpu.Buf {
-	if t != gpu.F32 && t != gpu.BF16 {
+	if t == gpu.F64 {
 		d.fail("weights of type %v are not taken", t)
 		return gpu.Buf{Type: t}
 	}
@@ -135,6 +135,13 @@ func (d *device) Upload(dst gpu.Buf, src []float32) {
 
 // Download copies src to dst.
 func (d *device) Download(dst []float32, src gpu.Buf) {
+	if src.Type.WeightsOnly() {
+		decoded := d.raw(gpu.F32, src.Len)
+		d.Copy(decoded, src)
+		d.Download(dst, decoded)
+		d.Free(decoded)
+		return
+	}
 	d.receive(src.Ptr, src.Type.Bytes(src.Len), func(piece []byte, from int) {
 		if src.Type == gpu.BF16 {
 			for i := range len(piece) / 2 {

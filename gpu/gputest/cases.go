@@ -58,6 +58,7 @@ func copies(r *rig) {
 			w, out := r.weights(t, n), r.zeros(n)
 			r.on(func(d gpu.Device, get func(both) gpu.Buf) { d.Copy(get(out), get(w)) })
 			r.equal("decoded", out)
+			r.equal("downloaded", w)
 		}
 	}
 }
@@ -65,7 +66,7 @@ func copies(r *rig) {
 // blockTypes returns the types for weights only that the tested device takes.
 func (r *rig) blockTypes() []gpu.Type {
 	var all []gpu.Type
-	for _, t := range []gpu.Type{gpu.F16, gpu.Q8_0, gpu.Q4_0, gpu.Q4_1, gpu.Q4_K, gpu.Q6_K} {
+	for _, t := range []gpu.Type{gpu.F16, gpu.Q8_0, gpu.Q4_0, gpu.Q4_1, gpu.Q4_K, gpu.Q6_K, gpu.NF4} {
 		if b := r.dev[0].Load(t, make([]byte, t.Bytes(t.Block()))); b.Len > 0 {
 			r.dev[0].Free(b)
 			all = append(all, t)

@@ -137,7 +137,7 @@ func (r *rig) weights(t gpu.Type, n int) both {
 
 // halves is where blocks of a type have halves.
 var halves = map[gpu.Type][]int{
-	gpu.F16: {0}, gpu.Q8_0: {0}, gpu.Q4_0: {0}, gpu.Q4_1: {0, 2}, gpu.Q4_K: {0, 2}, gpu.Q6_K: {208},
+	gpu.F16: {0}, gpu.Q8_0: {0}, gpu.Q4_0: {0}, gpu.Q4_1: {0, 2}, gpu.Q4_K: {0, 2}, gpu.Q6_K: {208}, gpu.NF4: {0},
 }
 
 // ints returns n random numbers in [from, to).

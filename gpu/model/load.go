@@ -17,12 +17,15 @@ import (
 // model.safetensors, in shards beside their index, or in model.gguf. Weights
 // stay as they are stored, quantised ones too, and on the CPU where they are
 // mapped, so the files must not change before Close.
-func Open(dev gpu.Device, dir string) (*Transformer, error) {
+func Open(dev gpu.Device, dir string) (*Transformer, error) { return open(dev, dir, gpu.F32) }
+
+// open quantises the matrices of the layers to a type for weights only.
+func open(dev gpu.Device, dir string, quantise gpu.Type) (*Transformer, error) {
 	cfg, src, err := openWeights(dir)
 	if err != nil {
 		return nil, err
 	}
-	m, err := load(dev, cfg, src)
+	m, err := load(dev, cfg, src, quantise)
 	if err != nil {
 		src.Close()
 		return nil, fmt.Errorf("model: %s: %w", dir, err)
@@ -64,7 +67,7 @@ type files interface {
 	Close() error
 }
 
-func load(dev gpu.Device, cfg Config, src source) (*Transformer, error) {
+func load(dev gpu.Device, cfg Config, src source, quantise gpu.Type) (*Transformer, error) {
 	m := lay(dev, cfg)
 	want := make([]Tensor, len(m.weights))
 	for i, w := range m.weights {
@@ -76,6 +79,11 @@ func load(dev gpu.Device, cfg Config, src source) (*Transformer, error) {
 	for _, w := range m.weights {
 		t, _ := src.Tensor(w.name)
 		var err error
+		if quantise.WeightsOnly() {
+			if t, err = m.quantised(w, t, quantise); err != nil {
+				return nil, err
+			}
+		}
 		if w.w, err = place(dev, t); err != nil {
 			return nil, err
 		}
@@ -156,7 +164,7 @@ func some(what string, names []string) []string {
 
 // typeOf returns the type of that name, as safetensors and GGUF spell it.
 func typeOf(name string) (gpu.Type, bool) {
-	for _, t := range []gpu.Type{gpu.F32, gpu.BF16, gpu.F16, gpu.Q8_0, gpu.Q4_0, gpu.Q4_1, gpu.Q4_K, gpu.Q6_K} {
+	for _, t := range []gpu.Type{gpu.F32, gpu.BF16, gpu.F16, gpu.Q8_0, gpu.Q4_0, gpu.Q4_1, gpu.Q4_K, gpu.Q6_K, gpu.NF4} {
 		if t.String() == name {
 			return t, true
 		}

@@ -1,5 +1,5 @@
 // convert.cu: element by element. Grid (ceil(n/2048)), block 256.
-#include "base.cuh"
+#include "blocks.cuh"
 
 // CONVERT: dst[i] = src[i], converted.  D *dst, const S *src, i64 n
 #define CONVERT(name, D, S)                                      \
@@ -13,6 +13,20 @@
   }
 CONVERT(convert_bf16_f32, bf16, f32)
 CONVERT(convert_f32_bf16, f32, bf16)
+CONVERT(convert_bf16_f16, bf16, f16)
+CONVERT(convert_bf16_q8_0, bf16, q8_0)
+CONVERT(convert_bf16_q4_0, bf16, q4_0)
+CONVERT(convert_bf16_q4_1, bf16, q4_1)
+CONVERT(convert_bf16_q4_k, bf16, q4_k)
+CONVERT(convert_bf16_q6_k, bf16, q6_k)
+CONVERT(convert_bf16_nf4, bf16, nf4)
+CONVERT(convert_f32_f16, f32, f16)
+CONVERT(convert_f32_q8_0, f32, q8_0)
+CONVERT(convert_f32_q4_0, f32, q4_0)
+CONVERT(convert_f32_q4_1, f32, q4_1)
+CONVERT(convert_f32_q4_k, f32, q4_k)
+CONVERT(convert_f32_q6_k, f32, q6_k)
+CONVERT(convert_f32_nf4, f32, nf4)
 
 // AXPY: y[i] += alpha·x[i].  Y *y, const X *x, i64 n, f64 alpha
 #define AXPY(name, Y, X)                                                   \

@@ -1,9 +1,9 @@
 // embed.cu: rows out of a table, and back into it.
-#include "base.cuh"
+#include "blocks.cuh"
 
 template <class O, class T> DEVICE void embed(O *out, const T *table, const i32 *ids, i64 dim) {
   out += blockIdx.x * dim;
-  table += ids[blockIdx.x] * dim;
+  table += ids[blockIdx.x] * dim / elements_of<T>;
   const bool fast = wide(dim, out, table);
   for (i64 j = threadIdx.x * 8; j < dim; j += 128 * 8) {
     f32 v[8];
@@ -20,6 +20,20 @@ EMBED(embed_bf16_bf16, bf16, bf16)
 EMBED(embed_bf16_f32, bf16, f32)
 EMBED(embed_f32_bf16, f32, bf16)
 EMBED(embed_f32_f32, f32, f32)
+EMBED(embed_bf16_f16, bf16, f16)
+EMBED(embed_bf16_q8_0, bf16, q8_0)
+EMBED(embed_bf16_q4_0, bf16, q4_0)
+EMBED(embed_bf16_q4_1, bf16, q4_1)
+EMBED(embed_bf16_q4_k, bf16, q4_k)
+EMBED(embed_bf16_q6_k, bf16, q6_k)
+EMBED(embed_bf16_nf4, bf16, nf4)
+EMBED(embed_f32_f16, f32, f16)
+EMBED(embed_f32_q8_0, f32, q8_0)
+EMBED(embed_f32_q4_0, f32, q4_0)
+EMBED(embed_f32_q4_1, f32, q4_1)
+EMBED(embed_f32_q4_k, f32, q4_k)
+EMBED(embed_f32_q6_k, f32, q6_k)
+EMBED(embed_f32_nf4, f32, nf4)
 
 // The block of the first row of an id adds all rows of that id, in their order;
 // the other blocks of the id have nothing to do.
