@@ -131,7 +131,7 @@ func setArg(dst reflect.Value, a Arg, v starlark.Value) error {
 			return want(a, v)
 		}
 		dst.Set(reflect.ValueOf(File{Path: s}))
-	case t.Kind() == reflect.Interface || t.Implements(valueType) && t != reflect.PointerTo(handleType):
+	case t.Kind() == reflect.Interface || t.Implements(valueType):
 		if !reflect.TypeOf(v).AssignableTo(t) {
 			return want(a, v)
 		}

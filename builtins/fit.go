@@ -24,30 +24,27 @@ import (
 // with the last state and the weights of every evaluation that was the best so far,
 // which are those that some patience could choose. The stopping rule is a fold over the
 // evaluations there; only what lies behind them is trained.
-func fit(ctx context.Context, s *runtime.Step, m *loaded, adapter *model.Adapter, data Handle, a trainArgs, o train.Options, trajectory json.RawMessage) (Facts, error) {
-	shared, unlock, err := s.Share(ctx, "trajectory", trajectory)
+func (f *fitting) fit(ctx context.Context, m *loaded, data Handle, a trainArgs, o train.Options, trajectory json.RawMessage) (Facts, error) {
+	shared, unlock, err := f.step.Share(ctx, "trajectory", trajectory)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	params := m.Params()
-	if adapter != nil {
-		params = adapter.Params
+	f.shared, f.options, f.micro, f.params = shared, o, a.MicroTokens, m.Params()
+	if f.adapter != nil {
+		f.params = f.adapter.Params
 	}
-	f := &fitting{
-		step: s, shared: shared, params: params, micro: a.MicroTokens,
-		stopper: train.Stopper{Patience: a.Patience, MinDelta: a.MinDelta},
-	}
+	f.stopper = train.Stopper{Patience: a.Patience, MinDelta: a.MinDelta}
 	over, err := f.recall()
 	if err != nil {
 		return nil, err
 	}
 	if !over {
-		examples, held, left, err := m.examples(s, data, a)
+		examples, held, left, err := m.examples(f.step, data, a)
 		if err != nil {
 			return nil, err
 		}
-		t, err := train.New(m.Transformer, adapter, examples, held, o)
+		t, err := train.New(m.Transformer, f.adapter, examples, held, o)
 		if err != nil {
 			return nil, err
 		}
@@ -61,10 +58,14 @@ func fit(ctx context.Context, s *runtime.Step, m *loaded, adapter *model.Adapter
 			return nil, err
 		}
 	}
-	if err := f.keepBest(); err != nil {
+	if err := f.keepBest(ctx); err != nil {
 		return nil, err
 	}
-	return f.facts(ctx, a)
+	facts, err := f.facts(ctx, a)
+	if err != nil || f.adapter == nil {
+		return facts, err
+	}
+	return facts, f.final(facts)
 }
 
 // trajectoryOf returns the canonical arguments of a training, less those that only
@@ -86,12 +87,16 @@ func trajectoryOf(args any) json.RawMessage {
 
 // fitting is a training that a step looks after.
 type fitting struct {
-	step    *runtime.Step
-	shared  *runtime.Shared
-	params  *model.Params
-	trainer *train.Trainer // nil if all was there already
-	stopper train.Stopper
-	micro   int
+	step      *runtime.Step
+	adapter   *model.Adapter // nil: all of the model is trained
+	base      string         // the model's name, for the adapter's files
+	saveSteps int            // updates between checkpoints; 0: none
+	shared    *runtime.Shared
+	params    *model.Params
+	options   train.Options
+	trainer   *train.Trainer // nil if all was there already
+	stopper   train.Stopper
+	micro     int
 
 	about     about
 	decisions []string
@@ -135,7 +140,8 @@ func (f *fitting) recall() (over bool, err error) {
 		}
 	}
 	if f.stopped != "" && f.best == nil { // no evaluation was a number: the weights at the stop were not kept
-		*f = fitting{step: f.step, shared: f.shared, params: f.params, micro: f.micro, stopper: train.Stopper{Patience: f.stopper.Patience, MinDelta: f.stopper.MinDelta}}
+		f.stopper = train.Stopper{Patience: f.stopper.Patience, MinDelta: f.stopper.MinDelta}
+		f.decisions, f.stopped, f.end = nil, "", 0
 		return false, errors.Join(os.Remove(f.statePath()), f.shared.DropPoints(0), f.step.DropPoints(0))
 	}
 	if err := f.copyPoints(f.end); err != nil {
@@ -217,6 +223,9 @@ func (f *fitting) train(ctx context.Context) error {
 				}
 			}
 			stop = v.Stop
+		}
+		if err := f.checkpoint(u.Step); err != nil {
+			return err
 		}
 		if u.Eval != nil || f.trainer.Done() || time.Since(saved) > saveEvery {
 			if err := f.save(); err != nil {
@@ -308,9 +317,9 @@ func (f *fitting) save() error {
 	return st.WriteFile(f.statePath())
 }
 
-// keepBest puts the weights in place that the rule chose; without an evaluation that
-// was a number, those of the last update stay.
-func (f *fitting) keepBest() error {
+// keepBest puts the weights in place that the rule chose, and sees that they are these;
+// without an evaluation that was a number, those of the last update stay.
+func (f *fitting) keepBest(ctx context.Context) error {
 	if f.best == nil {
 		return nil
 	}
@@ -327,7 +336,14 @@ func (f *fitting) keepBest() error {
 	if err != nil {
 		return err
 	}
-	return f.params.Write(w)
+	if err := f.params.Write(w); err != nil || f.trainer == nil {
+		return err
+	}
+	again, err := f.trainer.Evaluate(ctx)
+	if err == nil && again.Loss != f.best.Loss {
+		err = fmt.Errorf("the best weights, of update %d, had a loss of %v, and restored they have %v: the device does not repeat itself", f.best.Step, f.best.Loss, again.Loss)
+	}
+	return err
 }
 
 func (f *fitting) facts(ctx context.Context, a trainArgs) (Facts, error) {

@@ -19,14 +19,15 @@ func loraModule() Module {
 	return Module{
 		Name:  "lora",
 		Doc:   "Low-rank adapters, in PEFT's terms and files.",
-		Funcs: []Func{loraTrain(), loraMerge()},
+		Funcs: []Func{loraOpen(), loraTrain(), loraMerge()},
 	}
 }
 
 func adapterKind() KindDoc {
 	return KindDoc{
 		Name: "adapter",
-		Doc:  "A LoRA adapter as PEFT writes it: adapter_config.json and adapter_model.safetensors.",
+		Doc: "A LoRA adapter as PEFT writes it: adapter_config.json and adapter_model.safetensors. One that was trained here lies\n" +
+			"in final/, beside checkpoint-N/, trainer_state.json and training_summary.json.",
 		Facts: []Fact{
 			{"best_step", "update after which the kept weights were taken"},
 			{"best_eval_loss", "loss on the validation rows there, in nats per trained token"},
@@ -45,6 +46,7 @@ type trainArgs struct {
 	LR          float64 `arg:"lr=2e-4" doc:"learning rate at the top of the schedule"`
 	Schedule    string  `arg:"schedule=linear" doc:"constant, linear, cosine or wsd"`
 	Warmup      float64 `arg:"warmup=0.0" doc:"updates, or below 1 a share of all"`
+	Decay       float64 `arg:"decay=0.1" doc:"how long the schedule wsd falls at its end: updates, or below 1 a share of all" hash:"set"`
 	Epochs      float64 `arg:"epochs=3.0" doc:"passes over the data at most"`
 	MaxSteps    int     `arg:"max_steps=0" doc:"updates at most; 0: as epochs says"`
 	BatchSize   int     `arg:"batch_size=8" doc:"examples per update"`
@@ -75,30 +77,31 @@ func (a *trainArgs) check() error {
 func (a *trainArgs) options() train.Options {
 	o := train.Default()
 	o.Epochs, o.MaxSteps, o.Batch, o.MicroTokens = a.Epochs, a.MaxSteps, a.BatchSize, a.MicroTokens
-	o.LR, o.Schedule, o.Warmup, o.WeightDecay = a.LR, train.Schedule(a.Schedule), a.Warmup, a.WeightDecay
+	o.LR, o.Schedule, o.Warmup, o.Decay, o.WeightDecay = a.LR, train.Schedule(a.Schedule), a.Warmup, a.Decay, a.WeightDecay
 	o.MaxGradNorm, o.EvalSteps, o.Seed = a.MaxGradNorm, a.EvalSteps, uint64(a.Seed)
 	return o
 }
 
 type loraTrainArgs struct {
-	Model    Handle             `arg:"model" kind:"model" doc:"the base; it does not change"`
-	Data     Handle             `arg:"data" kind:"dataset" doc:"rows with prompt and completion"`
-	Rank     int                `arg:"r=8" doc:"width of the adapter"`
-	Alpha    float64            `arg:"alpha=16.0" doc:"scale: alpha / r"`
-	Dropout  float64            `arg:"dropout=0.0" doc:"share of inputs dropped in training"`
-	Targets  []string           `arg:"targets=[\"all-linear\"]" doc:"modules by their names or ends of them, as PEFT has it; all-linear: the seven projections of every layer"`
-	Match    string             `arg:"match=" doc:"in place of targets: a regular expression that whole names must match" hash:"set"`
-	Exclude  []string           `arg:"exclude=[]" doc:"targets that get no adapter after all" hash:"set"`
-	RSLoRA   bool               `arg:"rslora=false" doc:"scale by alpha / sqrt(r) instead"`
-	Ranks    map[string]int     `arg:"rank_pattern={}" doc:"r of single modules: the keys are expressions for the ends of their names" hash:"set"`
-	Alphas   map[string]float64 `arg:"alpha_pattern={}" doc:"alpha of single modules, likewise" hash:"set"`
-	LoRAPlus float64            `arg:"lora_plus=0.0" doc:"learning rate of B as a multiple of A's; 0: the same"`
+	Model     Handle             `arg:"model" kind:"model" doc:"the base; it does not change"`
+	Data      Handle             `arg:"data" kind:"dataset" doc:"rows with prompt and completion"`
+	Rank      int                `arg:"r=8" doc:"width of the adapter"`
+	Alpha     float64            `arg:"alpha=16.0" doc:"scale: alpha / r"`
+	Dropout   float64            `arg:"dropout=0.0" doc:"share of inputs dropped in training"`
+	Targets   []string           `arg:"targets=[\"all-linear\"]" doc:"modules by their names or ends of them, as PEFT has it; all-linear: the seven projections of every layer"`
+	Match     string             `arg:"match=" doc:"in place of targets: a regular expression that whole names must match" hash:"set"`
+	Exclude   []string           `arg:"exclude=[]" doc:"targets that get no adapter after all" hash:"set"`
+	RSLoRA    bool               `arg:"rslora=false" doc:"scale by alpha / sqrt(r) instead"`
+	Ranks     map[string]int     `arg:"rank_pattern={}" doc:"r of single modules: the keys are expressions for the ends of their names" hash:"set"`
+	Alphas    map[string]float64 `arg:"alpha_pattern={}" doc:"alpha of single modules, likewise" hash:"set"`
+	LoRAPlus  float64            `arg:"lora_plus=0.0" doc:"learning rate of B as a multiple of A's; 0: the same"`
+	SaveSteps int                `arg:"save_steps=0" doc:"updates between adapters that are kept as checkpoint-N; 0: only the best is" hash:"set"`
 	trainArgs
 }
 
 func loraTrain() Func {
-	return step("lora.train", 1, runtime.GPU, "Trains an adapter on completions.\n"+
-		"The best weights by validation loss are kept. A killed training goes on where it was, to the same bits.\n"+
+	return step("lora.train", 2, runtime.GPU, "Trains an adapter on completions.\n"+
+		"The best weights by validation loss are kept, in final/. A killed training goes on where it was, to the same bits.\n"+
 		"Trainings that differ in patience and min_delta only share their updates: the later one takes from the checkpoints what it\n"+
 		"would have kept, and trains no further than it must. starbook gc --trajectories gives their room back.",
 		func(ctx context.Context, h *Host, s *runtime.Step, a loraTrainArgs) (runtime.Artifact, error) {
@@ -121,22 +124,29 @@ func loraTrain() Func {
 			defer adapter.Close()
 			o := a.options()
 			o.LoRAPlus = a.LoRAPlus
-			facts, err := fit(ctx, s, m, adapter, a.Data, a.trainArgs, o, trajectoryOf(a))
+			f := &fitting{step: s, adapter: adapter, base: modelName(a.Model), saveSteps: a.SaveSteps}
+			facts, err := f.fit(ctx, m, a.Data, a.trainArgs, o, trajectoryOf(a))
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
-			dir, err := os.MkdirTemp("", "starbook-")
+			return keep(s, "adapter", f.folder(), func(string) bool { return true }, facts)
+		})
+}
+
+type loraOpenArgs struct {
+	Path File `arg:"path" doc:"folder with adapter_config.json and adapter_model.safetensors, or one with such a final/"`
+}
+
+func loraOpen() Func {
+	return step("lora.open", 1, runtime.CPU, "Takes an adapter of PEFT into the store. What this engine does not compute as PEFT does is refused by name.",
+		func(_ context.Context, _ *Host, s *runtime.Step, a loraOpenArgs) (runtime.Artifact, error) {
+			l, err := model.ReadLoRA(adapterIn(a.Path.Path))
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
-			defer os.RemoveAll(dir)
-			if err := adapter.Save(dir, modelName(a.Model)); err != nil {
-				return runtime.Artifact{}, err
-			}
-			if err := os.WriteFile(filepath.Join(dir, "training_summary.json"), append(summary(facts), '\n'), 0o644); err != nil {
-				return runtime.Artifact{}, err
-			}
-			return keep(s, "adapter", dir, func(string) bool { return true }, facts)
+			return keep(s, "adapter", adapterIn(a.Path.Path), func(name string) bool {
+				return name == "adapter_config.json" || name == "adapter_model.safetensors"
+			}, Facts{"name": filepath.Base(a.Path.Path), "r": l.Rank})
 		})
 }
 
@@ -158,7 +168,8 @@ func modelTrain() Func {
 			if _, err := m.Unfreeze(); err != nil {
 				return runtime.Artifact{}, err
 			}
-			facts, err := fit(ctx, s, m, nil, a.Data, a.trainArgs, a.options(), trajectoryOf(a))
+			f := &fitting{step: s}
+			facts, err := f.fit(ctx, m, a.Data, a.trainArgs, a.options(), trajectoryOf(a))
 			if err != nil {
 				return runtime.Artifact{}, err
 			}

@@ -108,7 +108,7 @@ func (l *loaded) adapter(s *runtime.Step, a Handle) (*model.Adapter, error) {
 		return nil, err
 	}
 	defer remove()
-	return model.OpenAdapter(l.Transformer, dir)
+	return model.OpenAdapter(l.Transformer, adapterIn(dir))
 }
 
 // name is what people call a model.

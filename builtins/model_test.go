@@ -2,6 +2,7 @@ package builtins
 
 import (
 	"compress/gzip"
+	"encoding/json"
 	"io"
 	"os"
 	"path/filepath"
@@ -55,6 +56,11 @@ eq(a.trainable, 5 * 2 * (64 + 64) + 4 * 3 * (64 + 172))
 for type in ["float32", ""]:
     m = lora.merge(base, a, type=type, probe=rows)
     eq(m.kl < 1e-4 and m.agree > 0.9 and m.probed_tokens > 5, True)
+model.export(a, "out/run")
+again = lora.open("out/run")
+eq(lora.merge(base, again), lora.merge(base, a))
+kept = lora.train(base, rows, r=2, targets=["q_proj"], max_steps=5, batch_size=1, save_steps=2, validation=rows, eval_steps=1, schedule="wsd", decay=2.0, max_tokens=60)
+model.export(kept, "out/kept")
 cost = model.export(base, "out/stories.gguf", type="q8_0")
 eq(0 < cost["error"] and cost["error"] < 0.01 and cost["bytes"] < 400000, True)
 model.export(base, "out/same.gguf", type="f32")
@@ -69,6 +75,26 @@ eq(say(small) == said, False)
 lora.train(small, rows, r=2, max_steps=1, validation_split=0.0, patience=0, max_tokens=60)
 `); err != nil {
 		t.Error(err)
+	}
+	for _, name := range []string{
+		"run/final/adapter_config.json", "run/final/adapter_model.safetensors", "run/trainer_state.json", "run/training_summary.json",
+		"kept/checkpoint-2/adapter_model.safetensors", "kept/checkpoint-4/adapter_config.json", "kept/checkpoint-4/trainer_state.json",
+	} {
+		if _, err := os.Stat(filepath.Join(b.dir, "out", name)); err != nil {
+			t.Error(err)
+		}
+	}
+	raw, err := os.ReadFile(filepath.Join(b.dir, "out", "kept", "checkpoint-4", "trainer_state.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var state struct {
+		Step    int              `json:"global_step"`
+		History []map[string]any `json:"log_history"`
+		Seen    int              `json:"num_input_tokens_seen"`
+	}
+	if err := json.Unmarshal(raw, &state); err != nil || state.Step != 4 || len(state.History) != 8 || state.Seen == 0 || state.History[0]["loss"] == 0.0 {
+		t.Errorf("trainer_state.json: %+v, %v", state, err)
 	}
 	if _, err := b.run(`lora.train(model.open("stories"), data.jsonl("rows.jsonl"), rank_pattern={1: 2})`); err == nil {
 		t.Error("a number is no name of a module")

@@ -121,3 +121,30 @@ func TestTokenizersRefused(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// FuzzTokenizer: whatever a tokenizer.json says, it is refused, or it goes into
+// a GGUF file and comes out again with the same tokens.
+func FuzzTokenizer(f *testing.F) {
+	f.Add([]byte(`{"model":{"type":"BPE","vocab":{"a":0,"b":1,"ab":2},"merges":["a b"]},"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false},"added_tokens":[{"id":3,"content":"<e>","special":true}]}`), 5)
+	f.Add([]byte(`{"model":{"type":"BPE","byte_fallback":true,"unk_token":"<unk>","vocab":{"<unk>":0,"<0x0A>":1,"▁":2,"a":3,"▁a":4},"merges":[["▁","a"]]}}`), 5)
+	f.Fuzz(func(t *testing.T, raw []byte, vocab int) {
+		if vocab < 0 || vocab > 1000 {
+			return
+		}
+		var m Meta
+		if err := SetTokenizer(&m, raw, nil, "", vocab); err != nil {
+			return
+		}
+		back, config, err := Tokenizer(&m)
+		if err != nil {
+			return // the tokens are none
+		}
+		var again Meta
+		if err := SetTokenizer(&again, back, config, "", vocab); err != nil {
+			t.Fatalf("%s: %v", back, err)
+		}
+		if !slices.Equal(m.Strings("tokenizer.ggml.tokens"), again.Strings("tokenizer.ggml.tokens")) {
+			t.Errorf("%q, and again %q", m.Strings("tokenizer.ggml.tokens"), again.Strings("tokenizer.ggml.tokens"))
+		}
+	})
+}

@@ -71,17 +71,31 @@ func (a *Adapter) SaveValues(dir, base string, values []float32) error {
 	return nil
 }
 
+// ReadLoRA reads what the adapter directory dir says of itself. Whether it fits
+// a model is seen only when it is opened for one.
+func ReadLoRA(dir string) (LoRA, error) {
+	path := filepath.Join(dir, adapterConfig)
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return LoRA{}, fmt.Errorf("model: %w", err)
+	}
+	l, err := parseLoRA(raw)
+	if err == nil {
+		err = l.check()
+	}
+	if err != nil {
+		return LoRA{}, fmt.Errorf("model: %s: %w", path, err)
+	}
+	return l, nil
+}
+
 // OpenAdapter reads an adapter directory that fits m, as PEFT or Save wrote
 // it. A setting that this engine does not implement is an error, and so is a
 // tensor too many, too few or of another shape.
 func OpenAdapter(m *Transformer, dir string) (*Adapter, error) {
-	raw, err := os.ReadFile(filepath.Join(dir, adapterConfig))
+	l, err := ReadLoRA(dir)
 	if err != nil {
-		return nil, fmt.Errorf("model: %w", err)
-	}
-	l, err := parseLoRA(raw)
-	if err != nil {
-		return nil, fmt.Errorf("model: %s: %w", filepath.Join(dir, adapterConfig), err)
+		return nil, err
 	}
 	file, err := safetensors.Open(filepath.Join(dir, adapterWeights))
 	if err != nil {

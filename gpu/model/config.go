@@ -105,10 +105,13 @@ func ParseConfig(raw []byte) (Config, error) {
 	if c.Rope, err = w.rope(); err != nil {
 		return Config{}, err
 	}
+	if err := c.Check(); err != nil { // before the windows are laid out by layers
+		return Config{}, err
+	}
 	if c.Window, c.Sliding, err = w.windows(f); err != nil {
 		return Config{}, err
 	}
-	return c, c.Check()
+	return c, nil
 }
 
 // or returns *p, or other where p is nil.
@@ -134,9 +137,12 @@ func (c Config) Check() error {
 		{"head_dim", c.HeadDim},
 		{"max_position_embeddings", c.MaxPositions},
 	} {
-		if n.value <= 0 {
-			return fmt.Errorf("config: %s is %d: it must be positive", n.key, n.value)
+		if n.value <= 0 || n.value > 1<<28 {
+			return fmt.Errorf("config: %s is %d: it must be positive, and of a size that a model has", n.key, n.value)
 		}
+	}
+	if c.Layers > 1<<14 || c.Heads > 1<<14 {
+		return fmt.Errorf("config: %d layers of %d heads: no model has as many", c.Layers, c.Heads)
 	}
 	r := c.Rope
 	switch {

@@ -40,6 +40,8 @@ func TestSchedulesAreThoseOfTransformers(t *testing.T) {
 			o.Warmup = 0 // there, constant has none
 		} else if c.Kind == "constant_with_warmup" {
 			o.Schedule = Constant
+		} else if c.Kind == "warmup_stable_decay" {
+			o.Schedule, o.Decay = WSD, 4
 		}
 		for s, want := range c.LRs {
 			if got := o.Rate(s, c.Updates); math.Abs(got-want) > 1e-15 {

@@ -21,7 +21,13 @@ func TrainerState(o Options, examples int, updates []Update, s Stopper) []byte {
 		"is_hyper_param_search": false, "is_local_process_zero": true, "is_world_process_zero": true,
 		"log_history": logHistory(updates), "logging_steps": 1, "max_steps": total,
 		"num_input_tokens_seen": 0, "num_train_epochs": int(math.Ceil(float64(total) / float64(perEpoch))),
-		"save_steps": every, "stateful_callbacks": map[string]any{"EarlyStoppingCallback": s.state()},
+		"save_steps": every, "stateful_callbacks": map[string]any{"EarlyStoppingCallback": s.state(), "TrainerControl": map[string]any{
+			"args": map[string]any{
+				"should_epoch_stop": false, "should_evaluate": false, "should_log": false, "should_save": true,
+				"should_training_stop": s.Patience > 0 && s.strikes >= s.Patience,
+			},
+			"attributes": map[string]any{},
+		}},
 		"total_flos": 0.0, "train_batch_size": o.Batch, "trial_name": nil, "trial_params": nil,
 	}
 	tokens := 0

@@ -97,13 +97,15 @@ def adamw(weight_decay, max_norm):
     return case
 
 
-SCHEDULES = ("constant", "constant_with_warmup", "linear", "cosine")
+SCHEDULES = ("constant", "constant_with_warmup", "linear", "cosine", "warmup_stable_decay")
 
 
 def schedule(kind, warmup, updates=20, lr=1.0):
     """lrs[s] is what update s (from 0) uses."""
     opt = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
-    sched = transformers.get_scheduler(kind, opt, num_warmup_steps=warmup, num_training_steps=updates)
+    decay = dict(num_decay_steps=4) if kind == "warmup_stable_decay" else None
+    sched = transformers.get_scheduler(kind, opt, num_warmup_steps=warmup, num_training_steps=updates,
+                                       scheduler_specific_kwargs=decay)
     lrs = []
     for _ in range(updates):
         lrs.append(opt.param_groups[0]["lr"])
