@@ -50,7 +50,7 @@ func (f *fitting) fit(ctx context.Context, m *loaded, data Handle, a trainArgs, 
 		}
 		defer t.Close()
 		if memory := t.Memory(); memory.Room > 0 {
-			s.Log(memory.String())
+			f.step.Log(memory.String())
 		}
 		_, perEpoch := o.Steps(len(examples))
 		f.trainer, f.about = t, about{len(examples), len(held), left, perEpoch}
