@@ -56,6 +56,10 @@ type Device interface {
 	// Activations is the type that activations, their gradients and logits are
 	// best kept in: F32, or BF16 where that is what the device is fast at.
 	Activations() Type
+	// Pad returns the number of rows that a batch of n is best filled up to, n
+	// or more: a device that prepares for shapes wants few of them. Of what it
+	// returned, Pad returns the same.
+	Pad(n int) int
 	Memory
 	Ops
 	// Sync waits for all calls and returns the first error since the last Sync.

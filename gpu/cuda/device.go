@@ -95,6 +95,20 @@ func (d *device) Kind() string { return "cuda" }
 // Activations returns BF16, or F32 as Options say.
 func (d *device) Activations() gpu.Type { return d.act }
 
+// Pad returns a power of 2 up to 512, and multiples of that: few shapes, each of
+// which is captured as a graph once, and replayed.
+func (d *device) Pad(n int) int {
+	const step = 512
+	if n > step {
+		return (n + step - 1) / step * step
+	}
+	p := 16
+	for p < n {
+		p *= 2
+	}
+	return p
+}
+
 // Sync waits for the GPU and returns the first error since the last Sync.
 func (d *device) Sync() error {
 	d.flush()

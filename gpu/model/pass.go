@@ -23,13 +23,16 @@ type Pass struct {
 	rows   int  // the most rows of a batch
 	c      int  // C: logits are never whole, but 64 MiB at a time
 
-	n       int      // rows of the present batch
-	pos     []int32  // (N) position in its own sequence
-	whole   segments // its sequences
-	picked  []int32  // rows with a target
-	targets []int32  // of the picked rows
-	parts   segments // of them, none longer than C
-	inChunk segments // those of the present chunk
+	n       int        // rows of the present batch, filled up
+	real    int        // of them are not filling
+	ids     []int32    // (N)
+	pos     []int32    // (N) position in its own sequence
+	whole   segments   // its sequences
+	picked  []int32    // rows with a target
+	targets []int32    // of the picked rows
+	parts   segments   // of them, none longer than C
+	inChunk segments   // those of the present chunk
+	filled  [2][]int32 // its rows and targets
 	nll     []float32
 	picknll []float32
 	key     uint64  // of dropout in this batch
@@ -129,7 +132,7 @@ func PassBytes(m *Transformer, a *Adapter, rows int, train bool) int {
 // layPass lays a Pass out without giving it memory.
 func layPass(m *Transformer, a *Adapter, rows int, train bool) *Pass {
 	p := &Pass{
-		m: m, a: a, train: train, full: train && a == nil, rows: rows, c: max(64, 1<<24/m.Config.Vocab),
+		m: m, a: a, train: train, full: train && a == nil, rows: rows, c: m.dev.Pad(max(64, 1<<24/m.Config.Vocab)),
 		pos: make([]int32, 0, rows), picked: make([]int32, 0, rows), targets: make([]int32, 0, rows),
 		nll: make([]float32, rows), picknll: make([]float32, rows),
 	}
@@ -137,7 +140,7 @@ func layPass(m *Transformer, a *Adapter, rows int, train bool) *Pass {
 	if a != nil {
 		p.m, p.lowest = m.with(a.saved), a.lowest()
 	}
-	p.fit(rows)
+	p.fit(m.dev.Pad(rows))
 	return p
 }
 
@@ -222,7 +225,7 @@ func (p *Pass) fit(n int) {
 	}
 	rows := min(n, p.c)
 	p.last, p.inv, p.norm = take(n*c.Hidden), p.exact.take(n), take(n*c.Hidden)
-	p.act, p.losses = take(n*c.FeedForward), p.exact.take(n)
+	p.act, p.losses = take(n*c.FeedForward), p.exact.take(n+rows)
 	p.chunk, p.logits = take(rows*c.Hidden), take(rows*c.Vocab)
 	if p.a != nil {
 		ranks = p.a.width

@@ -106,6 +106,9 @@ func (device[T]) Kind() string { return "ref" }
 // Activations returns the type that the device stores.
 func (device[T]) Activations() gpu.Type { return native[T]() }
 
+// Pad returns n: no shape is better than another.
+func (device[T]) Pad(n int) int { return n }
+
 // Sync has nothing to wait for; gpu.Checked reports the failures.
 func (device[T]) Sync() error {
 	return nil
