@@ -56,6 +56,10 @@ type Device interface {
 	// Activations is the type that activations, their gradients and logits are
 	// best kept in: F32, or BF16 where that is what the device is fast at.
 	Activations() Type
+	// Pad returns the number of rows that a batch of n is best filled up to, n
+	// or more: a device that prepares for shapes wants few of them. Of what it
+	// returned, Pad returns the same.
+	Pad(n int) int
 	Memory
 	Ops
 	// Sync waits for all calls and returns the first error since the last Sync.
@@ -84,6 +88,10 @@ type Memory interface {
 	Copy(dst, src Buf)
 	// Zero clears b.
 	Zero(b Buf)
+	// Room returns how many bytes Alloc can still give in one piece, or 0 if
+	// that is not known, as of the host's memory. What is promised here does
+	// not fail later.
+	Room() int
 }
 
 // Seqs describes attention over sequences that lie packed one after the other

@@ -108,6 +108,9 @@ func (d *device) Kind() string { return "cpu" }
 // Activations returns F32.
 func (d *device) Activations() gpu.Type { return gpu.F32 }
 
+// Pad returns n: every shape is as good as another.
+func (d *device) Pad(n int) int { return n }
+
 // Sync returns the first error since the last Sync. Nothing is under way: each
 // call returns when it is done.
 func (d *device) Sync() error {

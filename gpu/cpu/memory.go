@@ -64,6 +64,9 @@ func (d *device) raw(t gpu.Type, n int) gpu.Buf {
 	return gpu.Buf{Ptr: p, Len: n, Type: t}
 }
 
+// Room returns 0: the host's memory is shared with others.
+func (d *device) Room() int { return 0 }
+
 // Free gives b back, to C or to Load's caller.
 func (d *device) Free(b gpu.Buf) {
 	if d.owned[b.Ptr] {

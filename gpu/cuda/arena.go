@@ -91,3 +91,20 @@ func (a *arena) insert(s span) {
 		a.free = slices.Delete(a.free, i, i+1)
 	}
 }
+
+// unused returns the pieces of which nothing is taken.
+func (a *arena) unused() []span {
+	var list []span
+	for _, p := range a.pieces {
+		if slices.Contains(a.free, span{p.at, p.n - grain}) {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// remove forgets a piece that is unused.
+func (a *arena) remove(p span) {
+	a.pieces = slices.DeleteFunc(a.pieces, func(s span) bool { return s == p })
+	a.free = slices.DeleteFunc(a.free, func(s span) bool { return s.at == p.at })
+}

@@ -120,9 +120,9 @@ big() {
 		while sleep 0.5; do nvidia-smi --query-gpu=memory.used --format=csv,noheader,nounits 2>/dev/null; done >"$tmp/used"
 	) &
 	local watch=$!
-	STARBOOK_STORE=$tmp/bigstore ./starbook run scripts/big.star -p "model=$dir" --no-report </dev/null | tee "$tmp/big" || { kill $watch; return 1; }
+	STARBOOK_STORE=$tmp/bigstore ./starbook run scripts/big.star -p "model=$dir" --no-report </dev/null | tee "$tmp/said" || { kill $watch; return 1; }
 	kill $watch
-	line=$(grep -o 'rate: .*' "$tmp/big")
+	line=$(grep -o "rate: .*" "$tmp/said")
 	note "$size, trained" "${line:-ran}"
 	note "memory at most" "$(sort -n "$tmp/used" | tail -n 1) MiB, of the driver's count"
 }

@@ -49,3 +49,26 @@ func TestConform(t *testing.T) { gputest.Conform(t, opened(t), 0.02) }
 
 // What BF16's rounding hides shows in F32.
 func TestConformF32(t *testing.T) { gputest.Conform(t, openedWith(t, Options{F32: true}), 1e-5) }
+
+// What Room promises is there, and comes back when it is freed.
+func TestRoom(t *testing.T) {
+	d := opened(t)
+	room := d.Room()
+	for range 3 {
+		b := d.Alloc(gpu.F32, room/4)
+		if err := d.Sync(); err != nil {
+			t.Fatalf("of %d bytes: %v", room, err)
+		}
+		d.Free(b)
+		if again := d.Room(); again != room {
+			t.Fatalf("room for %d bytes, and after an Alloc and a Free for %d", room, again)
+		}
+	}
+	d.Alloc(gpu.F32, room/4+spare/4+1)
+	if err := d.Sync(); err == nil {
+		t.Error("more than there is was given")
+	}
+	if err := d.Sync(); err != nil {
+		t.Errorf("the failure stuck: %v", err)
+	}
+}

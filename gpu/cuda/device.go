@@ -95,6 +95,20 @@ func (d *device) Kind() string { return "cuda" }
 // Activations returns BF16, or F32 as Options say.
 func (d *device) Activations() gpu.Type { return d.act }
 
+// Pad returns a power of 2 up to 512, and multiples of that: few shapes, each of
+// which is captured as a graph once, and replayed.
+func (d *device) Pad(n int) int {
+	const step = 512
+	if n > step {
+		return (n + step - 1) / step * step
+	}
+	p := 16
+	for p < n {
+		p *= 2
+	}
+	return p
+}
+
 // Sync waits for the GPU and returns the first error since the last Sync.
 func (d *device) Sync() error {
 	d.flush()
@@ -164,9 +178,9 @@ func (d *device) raw(t gpu.Type, n int) gpu.Buf {
 	}
 	p := d.arena.take(size)
 	if p == nil {
-		d.Reserve(max(piece, round(size)+grain))
+		d.reserve(max(piece, round(size)+grain))
 		if p = d.arena.take(size); p == nil {
-			d.fail("out of memory for %d MiB", size>>20) // if Reserve has not said so
+			d.fail("out of memory for %d MiB", size>>20) // if reserve has not said so
 			return gpu.Buf{Type: t}
 		}
 	}
@@ -184,8 +198,9 @@ func (d *device) own(bytes int) (p unsafe.Pointer) {
 	return p
 }
 
-// Reserve takes so many bytes from the driver, for later calls of Alloc and Load.
-func (d *device) Reserve(bytes int) {
+// reserve takes so many bytes from the driver.
+func (d *device) reserve(bytes int) {
+	d.release()
 	d.do(func() error {
 		p, err := d.ctx.Alloc(bytes)
 		if err != nil {
@@ -197,6 +212,42 @@ func (d *device) Reserve(bytes int) {
 		d.arena.add(span{p, bytes})
 		return nil
 	})
+}
+
+// release gives the driver back what nobody uses.
+func (d *device) release() {
+	unused := d.arena.unused()
+	if len(unused) == 0 {
+		return
+	}
+	d.flush()
+	d.do(func() error {
+		if err := d.ctx.Sync(); err != nil { // calls under way may still use it
+			return err
+		}
+		for _, s := range unused {
+			d.arena.remove(s)
+			if err := d.ctx.Free(s.at); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// spare is memory that Room does not promise: scratch of operations, and what
+// the driver keeps for graphs.
+const spare = 256 << 20
+
+// Room returns the bytes that are free.
+func (d *device) Room() int {
+	d.release()
+	free := 0
+	d.do(func() (err error) {
+		free, _, err = d.ctx.MemInfo()
+		return err
+	})
+	return max(1, free-spare) // 0 would mean that it is not known
 }
 
 // Free gives b back. Calls that are under way still have it: what gets the

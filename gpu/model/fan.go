@@ -27,6 +27,17 @@ func (g *segments) add(end int, salt uint64) {
 	g.starts, g.salts = append(g.starts, int32(end)), append(g.salts, salt)
 }
 
+// pad fills rows up with one more segment and adds empty ones until there are
+// as many as d likes.
+func (g *segments) pad(d gpu.Device, rows int) {
+	if rows > int(g.starts[len(g.starts)-1]) {
+		g.add(rows, 0)
+	}
+	for want := d.Pad(len(g.salts)); len(g.salts) < want; {
+		g.add(rows, 0)
+	}
+}
+
 // mixed returns the segments' keys of dropout for one projection.
 func (g *segments) mixed(key uint64) []uint64 {
 	g.keys = g.keys[:0]

@@ -2,12 +2,13 @@ package model
 
 import "starbook/gpu"
 
-// begin readies the pass for a batch.
+// begin readies the pass for a batch. It is filled up to a number of rows that
+// the device likes with a sequence that has no targets, and so no gradients.
 func (p *Pass) begin(b *Batch) error {
 	if err := b.check(p.m.Config, p.rows); err != nil {
 		return err
 	}
-	p.pos = p.pos[:0]
+	p.real, p.ids, p.pos = len(b.IDs), append(p.ids[:0], b.IDs...), p.pos[:0]
 	p.whole.reset()
 	for s := range b.Sequences() {
 		p.whole.add(int(b.Starts[s+1]), uint64(b.First+s))
@@ -15,7 +16,12 @@ func (p *Pass) begin(b *Batch) error {
 			p.pos = append(p.pos, i)
 		}
 	}
-	p.fit(len(b.IDs))
+	n := p.m.dev.Pad(len(b.IDs))
+	for len(p.ids) < n { // positions of a longer filling might not exist
+		p.ids, p.pos = append(p.ids, 0), append(p.pos, 0)
+	}
+	p.whole.pad(p.m.dev, n)
+	p.fit(n)
 	return nil
 }
 
@@ -60,7 +66,8 @@ func (p *Pass) attend(l int, s gpu.Seqs) {
 	d, a := p.m.dev, &p.layers[l]
 	s.Window = p.m.Config.windowOf(l)
 	if p.cache != nil {
-		p.cache.write(d, l, a.k, a.v, p.slots, p.pos)
+		n := len(p.slots) // what the batch was filled up with is not kept
+		p.cache.write(d, l, a.k.Slice(0, n*p.cache.width), a.v.Slice(0, n*p.cache.width), p.slots, p.pos[:n])
 	}
 	if p.decoding {
 		d.AttentionCached(a.att, a.q, p.cache.keys[l], p.cache.values[l], gpu.Cached{

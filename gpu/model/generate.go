@@ -150,7 +150,7 @@ func (g *generator) prefill(begun []*sequence) error {
 		p.picked = append(p.picked, g.batch.Starts[i+1]-1)
 	}
 	p.decoding = false
-	p.forward(g.batch.IDs, p.m.Config.seqs(g.batch.Starts))
+	p.forward(p.ids, p.m.Config.seqs(p.whole.starts))
 	return g.choose(begun)
 }
 

@@ -14,12 +14,12 @@ func (p *Pass) Logits(b *Batch, see func(row int, logits []float32)) error {
 		return err
 	}
 	p.drop = 0
-	p.forward(b.IDs, p.m.Config.seqs(b.Starts))
+	p.forward(p.ids, p.m.Config.seqs(p.whole.starts))
 	p.pick(b)
 	vocab := p.m.Config.Vocab
 	host := make([]float32, min(p.c, len(p.picked))*vocab)
 	return p.chunks(func(from, to int) error {
-		_, _, logits := p.head(from, to)
+		logits := p.head(from, to).logits.Slice(0, (to-from)*vocab)
 		p.m.dev.Download(host[:logits.Len], logits)
 		if err := p.m.dev.Sync(); err != nil {
 			return fmt.Errorf("model: %w", err)

@@ -13,7 +13,7 @@ func (p *Pass) Loss(b *Batch) ([]float32, error) {
 		return nil, err
 	}
 	p.drop = 0
-	p.forward(b.IDs, p.m.Config.seqs(b.Starts))
+	p.forward(p.ids, p.m.Config.seqs(p.whole.starts))
 	p.pick(b)
 	p.cost(false)
 	return p.collect()
@@ -31,11 +31,11 @@ func (p *Pass) Gradient(b *Batch, key uint64) ([]float32, error) {
 	if p.key = key; p.a != nil {
 		p.key, p.drop = mix(key, p.a.LoRA.Seed), float32(p.a.LoRA.Dropout)
 	}
-	s := p.m.Config.seqs(b.Starts)
-	p.forward(b.IDs, s)
+	s := p.m.Config.seqs(p.whole.starts)
+	p.forward(p.ids, s)
 	p.pick(b)
 	p.cost(true)
-	p.backward(b.IDs, s)
+	p.backward(p.ids, s)
 	p.drop = 0
 	return p.collect()
 }
@@ -65,16 +65,18 @@ func (p *Pass) pick(b *Batch) {
 	}
 }
 
-// chunks calls work with as many whole segments of the picked rows at a time
-// as C rows hold.
+// chunks calls work with C of the picked rows at a time. If sums over them are
+// made, a chunk has whole segments only.
 func (p *Pass) chunks(work func(from, to int) error) error {
-	for i := 0; i < len(p.parts.salts); {
-		from := int(p.parts.starts[i])
-		to := from
-		p.inChunk.reset()
-		for ; i < len(p.parts.salts) && int(p.parts.starts[i+1])-from <= p.c; i++ {
-			to = int(p.parts.starts[i+1])
-			p.inChunk.add(to-from, p.parts.salts[i])
+	summed := p.full || p.a != nil && p.a.head.ranks > 0
+	for i, from, to := 0, 0, 0; to < len(p.picked); from = to {
+		to = min(from+p.c, len(p.picked))
+		if p.inChunk.reset(); summed {
+			for to = from; i < len(p.parts.salts) && int(p.parts.starts[i+1])-from <= p.c; i++ {
+				to = int(p.parts.starts[i+1])
+				p.inChunk.add(to-from, p.parts.salts[i])
+			}
+			p.inChunk.pad(p.m.dev, p.m.dev.Pad(to-from))
 		}
 		if err := work(from, to); err != nil {
 			return err
@@ -83,41 +85,56 @@ func (p *Pass) chunks(work func(from, to int) error) error {
 	return nil
 }
 
-// head computes the logits of one chunk of the picked rows, x.
-func (p *Pass) head(from, to int) (f fan, x, logits gpu.Buf) {
-	c, n := p.m.Config, to-from
-	x, logits = p.chunk.Slice(0, n*c.Hidden), p.logits.Slice(0, n*c.Vocab)
-	f = p.atHead(n)
-	p.m.dev.Embed(x, p.norm, p.picked[from:to], c.Hidden) // gathers the rows
-	p.project(f, n, x, logits)
-	return f, x, logits
+// chunk is some of the picked rows, filled up to a number that the device likes
+// with rows that have no target.
+type chunk struct {
+	fan
+	n         int
+	rows      []int32 // of the batch
+	targets   []int32
+	x, logits gpu.Buf
+}
+
+// head computes the logits of the picked rows from to to.
+func (p *Pass) head(from, to int) chunk {
+	c, n := p.m.Config, p.m.dev.Pad(to-from)
+	k := chunk{fan: p.atHead(n), n: n, x: p.chunk.Slice(0, n*c.Hidden), logits: p.logits.Slice(0, n*c.Vocab)}
+	k.rows = append(p.filled[0][:0], p.picked[from:to]...)
+	k.targets = append(p.filled[1][:0], p.targets[from:to]...)
+	for len(k.rows) < n {
+		k.rows, k.targets = append(k.rows, 0), append(k.targets, -1)
+	}
+	p.filled = [2][]int32{k.rows, k.targets}
+	p.m.dev.Embed(k.x, p.norm, k.rows, c.Hidden) // gathers the rows
+	p.project(k.fan, n, k.x, k.logits)
+	return k
 }
 
 // cost computes logits and losses of the picked rows; if train, also the
 // gradient of p.norm, in p.dnorm.
 func (p *Pass) cost(train bool) {
+	d, c := p.m.dev, p.m.Config
 	if train {
-		p.m.dev.Zero(p.dnorm)
+		d.Zero(p.dnorm)
 	}
 	p.chunks(func(from, to int) error {
-		d, c, n := p.m.dev, p.m.Config, to-from
-		f, x, logits := p.head(from, to)
-		losses, targets := p.losses.Slice(from, to), p.targets[from:to]
+		k := p.head(from, to)
+		losses := p.losses.Slice(from, from+k.n) // the next chunk overwrites those of the filling
 		if !train {
-			d.CrossEntropy(losses, logits, targets, c.Vocab, 0)
+			d.CrossEntropy(losses, k.logits, k.targets, c.Vocab, 0)
 			return nil
 		}
-		d.CrossEntropy(losses, logits, targets, c.Vocab, 1)
-		dx := p.dchunk.Slice(0, n*c.Hidden)
-		p.back(f, n, x, dx, 0, logits)
-		d.EmbedBack(p.dnorm, dx, p.picked[from:to], c.Hidden) // scatters them
+		d.CrossEntropy(losses, k.logits, k.targets, c.Vocab, 1)
+		dx := p.dchunk.Slice(0, k.n*c.Hidden)
+		p.back(k.fan, k.n, k.x, dx, 0, k.logits)
+		d.EmbedBack(p.dnorm, dx, k.rows, c.Hidden) // scatters them
 		return nil
 	})
 }
 
 // collect waits for the losses and puts them in their rows.
 func (p *Pass) collect() ([]float32, error) {
-	nll, got := p.nll[:p.n], p.picknll[:len(p.picked)]
+	nll, got := p.nll[:p.real], p.picknll[:len(p.picked)]
 	clear(nll)
 	if len(got) > 0 {
 		p.m.dev.Download(got, p.losses.Slice(0, len(got)))

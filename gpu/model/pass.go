@@ -23,13 +23,16 @@ type Pass struct {
 	rows   int  // the most rows of a batch
 	c      int  // C: logits are never whole, but 64 MiB at a time
 
-	n       int      // rows of the present batch
-	pos     []int32  // (N) position in its own sequence
-	whole   segments // its sequences
-	picked  []int32  // rows with a target
-	targets []int32  // of the picked rows
-	parts   segments // of them, none longer than C
-	inChunk segments // those of the present chunk
+	n       int        // rows of the present batch, filled up
+	real    int        // of them are not filling
+	ids     []int32    // (N)
+	pos     []int32    // (N) position in its own sequence
+	whole   segments   // its sequences
+	picked  []int32    // rows with a target
+	targets []int32    // of the picked rows
+	parts   segments   // of them, none longer than C
+	inChunk segments   // those of the present chunk
+	filled  [2][]int32 // its rows and targets
 	nll     []float32
 	picknll []float32
 	key     uint64  // of dropout in this batch
@@ -112,8 +115,24 @@ func NewPass(m *Transformer, a *Adapter, rows int, train bool) (*Pass, error) {
 	if err := check(m, a, rows, train); err != nil {
 		return nil, err
 	}
+	p := layPass(m, a, rows, train)
+	m.angles(min(rows, m.Config.MaxPositions))
+	p.acts.buf, p.exact.buf = m.dev.Alloc(m.dev.Activations(), p.acts.taken), m.dev.Alloc(gpu.F32, p.exact.taken)
+	if err := m.dev.Sync(); err != nil {
+		return nil, fmt.Errorf("model: activations of %d rows, %d MiB: %w", rows, p.Bytes()>>20, err)
+	}
+	return p, nil
+}
+
+// PassBytes returns what Bytes of such a Pass would be.
+func PassBytes(m *Transformer, a *Adapter, rows int, train bool) int {
+	return layPass(m, a, rows, train).Bytes()
+}
+
+// layPass lays a Pass out without giving it memory.
+func layPass(m *Transformer, a *Adapter, rows int, train bool) *Pass {
 	p := &Pass{
-		m: m, a: a, train: train, full: train && a == nil, rows: rows, c: max(64, 1<<24/m.Config.Vocab),
+		m: m, a: a, train: train, full: train && a == nil, rows: rows, c: m.dev.Pad(max(64, 1<<24/m.Config.Vocab)),
 		pos: make([]int32, 0, rows), picked: make([]int32, 0, rows), targets: make([]int32, 0, rows),
 		nll: make([]float32, rows), picknll: make([]float32, rows),
 	}
@@ -121,13 +140,8 @@ func NewPass(m *Transformer, a *Adapter, rows int, train bool) (*Pass, error) {
 	if a != nil {
 		p.m, p.lowest = m.with(a.saved), a.lowest()
 	}
-	m.angles(min(rows, m.Config.MaxPositions))
-	p.fit(rows)
-	p.acts.buf, p.exact.buf = m.dev.Alloc(m.dev.Activations(), p.acts.taken), m.dev.Alloc(gpu.F32, p.exact.taken)
-	if err := m.dev.Sync(); err != nil {
-		return nil, fmt.Errorf("model: activations of %d rows, %d MiB: %w", rows, p.Bytes()>>20, err)
-	}
-	return p, nil
+	p.fit(m.dev.Pad(rows))
+	return p
 }
 
 func check(m *Transformer, a *Adapter, rows int, train bool) error {
@@ -211,7 +225,7 @@ func (p *Pass) fit(n int) {
 	}
 	rows := min(n, p.c)
 	p.last, p.inv, p.norm = take(n*c.Hidden), p.exact.take(n), take(n*c.Hidden)
-	p.act, p.losses = take(n*c.FeedForward), p.exact.take(n)
+	p.act, p.losses = take(n*c.FeedForward), p.exact.take(n+rows)
 	p.chunk, p.logits = take(rows*c.Hidden), take(rows*c.Vocab)
 	if p.a != nil {
 		ranks = p.a.width

@@ -106,6 +106,9 @@ func (device[T]) Kind() string { return "ref" }
 // Activations returns the type that the device stores.
 func (device[T]) Activations() gpu.Type { return native[T]() }
 
+// Pad returns n: no shape is better than another.
+func (device[T]) Pad(n int) int { return n }
+
 // Sync has nothing to wait for; gpu.Checked reports the failures.
 func (device[T]) Sync() error {
 	return nil
@@ -126,6 +129,9 @@ func (d device[T]) Alloc(t gpu.Type, n int) gpu.Buf {
 	s := make([]T, n)
 	return gpu.Buf{Ptr: unsafe.Pointer(&s[0]), Len: n, Type: native[T]()}
 }
+
+// Room returns 0: the memory is Go's.
+func (device[T]) Room() int { return 0 }
 
 // Free does nothing: the garbage collector will.
 func (device[T]) Free(gpu.Buf) {}

@@ -87,10 +87,11 @@ func pack(b *model.Batch, examples []Example, list []int, rows int) int {
 	return len(list)
 }
 
-// roomFor returns the rows of the largest batch that pack will make.
-func roomFor(train, eval []Example, o Options) int {
+// roomFor returns the rows of the longest example, and of the largest batch
+// that pack will make.
+func roomFor(train, eval []Example, o Options) (longest, largest int) {
 	var sizes []int
-	var all, update, longest int
+	var all, update int
 	for _, e := range train {
 		sizes = append(sizes, e.rows())
 	}
@@ -103,7 +104,7 @@ func roomFor(train, eval []Example, o Options) int {
 		all += e.rows()
 		longest = max(longest, e.rows())
 	}
-	return max(longest, min(o.MicroTokens, max(update, all)))
+	return longest, max(longest, min(o.MicroTokens, max(update, all)))
 }
 
 // digest identifies the examples, so that a State is not continued with others.

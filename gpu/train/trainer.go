@@ -20,6 +20,7 @@ type Trainer struct {
 	eval   []Example
 	o      Options
 	lora   bool
+	memory Memory
 
 	total, perEpoch int
 	data            string  // digest of the examples
@@ -61,12 +62,17 @@ func New(m *model.Transformer, a *model.Adapter, train, eval []Example, o Option
 	if err := check("evaluation", eval, m.Config); err != nil {
 		return nil, err
 	}
-	pass, err := model.NewPass(m, a, roomFor(train, eval, o), true)
+	memory, err := memoryFor(m, a, train, eval, o)
+	if err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	o.MicroTokens = min(o.MicroTokens, memory.Rows)
+	pass, err := model.NewPass(m, a, memory.Rows, true)
 	if err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}
 	t := &Trainer{
-		dev: m.Device(), pass: pass, params: pass.Params(), train: train, eval: eval, o: o, lora: a != nil,
+		dev: m.Device(), memory: memory, pass: pass, params: pass.Params(), train: train, eval: eval, o: o, lora: a != nil,
 		data: digest(train, eval), epoch: -1, shuffle: shuffle, norm: make([]float32, 1),
 	}
 	t.total, t.perEpoch = o.Steps(len(train))
@@ -81,6 +87,9 @@ func New(m *model.Transformer, a *model.Adapter, train, eval []Example, o Option
 	}
 	return t, nil
 }
+
+// Memory returns what the training takes of the device.
+func (t *Trainer) Memory() Memory { return t.memory }
 
 // Total returns the number of updates that the options ask for.
 func (t *Trainer) Total() int { return t.total }
