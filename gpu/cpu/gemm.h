@@ -52,7 +52,7 @@ static NOINLINE void ISA(scatter)(const float *buf, int w, float *c, long row, l
     for (; y + 4 <= cols; y += 4)
       for (int x = 0; x < rows; x += 4) {
         const float *b = buf + x * w + y;
-        ISA(transpose)(c + y * col + x, col, *(f4u *)b, *(f4u *)(b + w), *(f4u *)(b + 2 * w), *(f4u *)(b + 3 * w));
+        ISA(transpose4)(c + y * col + x, col, *(f4u *)b, *(f4u *)(b + w), *(f4u *)(b + 2 * w), *(f4u *)(b + 3 * w));
       }
   for (; y < cols; y++)
     for (int x = 0; x < rows; x++) c[x * row + y * col] = buf[x * w + y];

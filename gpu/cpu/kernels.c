@@ -25,6 +25,10 @@ typedef void tile_t(long k, const void *a, long stride, const float *b, float *c
 
 typedef float f4 __attribute__((vector_size(16)));
 typedef float f4u __attribute__((vector_size(16), aligned(4), may_alias));
+typedef float f8 __attribute__((vector_size(32)));
+typedef float f8u __attribute__((vector_size(32), aligned(4), may_alias));
+typedef float f16 __attribute__((vector_size(64)));
+typedef float f16u __attribute__((vector_size(64), aligned(4), may_alias));
 typedef uint32_t u4 __attribute__((vector_size(16)));
 typedef uint32_t u4u __attribute__((vector_size(16), aligned(4), may_alias));
 typedef uint16_t h4 __attribute__((vector_size(8)));
