@@ -48,12 +48,22 @@ func TestProductsSameOnAVX2(t *testing.T) {
 // With Options.BF16 products with BF16 weights are as good as bfloat16 is, and
 // others as good as float.
 func TestBF16(t *testing.T) {
-	d, err := New(Options{Threads: 2, BF16: true})
-	if err != nil {
-		t.Fatal(err)
+	for _, isa := range []string{"amx", "avx512", "avx2"} {
+		t.Run(isa, func(t *testing.T) {
+			one, err := New(Options{Threads: 1, ISA: isa, BF16: true})
+			if err != nil {
+				t.Skip(err)
+			}
+			defer one.Close()
+			many, err := New(Options{Threads: 3, ISA: isa, BF16: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer many.Close()
+			gputest.Conform(t, many, 1e-2)
+			gputest.Same(t, one, many)
+		})
 	}
-	defer d.Close()
-	gputest.Conform(t, d, 1e-2)
 }
 
 func TestOptions(t *testing.T) {
