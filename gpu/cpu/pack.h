@@ -66,7 +66,7 @@ INL float ISA(cell)(int bf16, const void *p, long at, long step, int both) {
 }
 #endif
 
-// turn packs the lanes i to n, four steps of each, and zeros up to w.
+// turn packs four steps of n lanes, and zeros up to w.
 INL void ISA(turn)(int bf16, int w, const void *p, long at, long lane, int n, float *restrict d) {
   int i = 0;
 #define LANE(i) ISA(quad)(bf16, p, at + (i) * lane)
@@ -107,14 +107,16 @@ INL void ISA(panel)(int bf16, int w, const Operand *o, long l0, int n, long s0, 
     for (int i = 0; i < w; i++) d[i] = i < n ? ISA(cell)(bf16, p, at + i * o->lane, o->step, s + 1 < k) : 0;
 }
 
-// pack is panel with the type and the width as constants.
+// pack is panel with the type, the width and mostly the lanes as constants.
 static NOINLINE void ISA(pack)(int w, const Operand *o, long l0, int n, long s0, long k, float *d) {
-#define PACK(w) (o->bf16 ? ISA(panel)(1, w, o, l0, n, s0, k, d) : ISA(panel)(0, w, o, l0, n, s0, k, d))
+#define PACK(w) (n == w ? TYPED(w, w) : TYPED(w, n))
+#define TYPED(w, n) (o->bf16 ? ISA(panel)(1, w, o, l0, n, s0, k, d) : ISA(panel)(0, w, o, l0, n, s0, k, d))
   if (w == WIDE) PACK(WIDE);
   else if (w == MID) PACK(MID);
   else if (w == SLIM) PACK(SLIM);
   else if (w == MR) PACK(MR);
   else PACK(ME);
 #undef PACK
+#undef TYPED
 }
 #undef PER
