@@ -15,7 +15,7 @@ import (
 
 const (
 	parallel  = 4 << 20 // FLOP below which waking a thread costs more than it saves
-	panelsMax = 4 << 20 // floats of packed panels at a time: 16 MiB
+	panelsMax = 1 << 20 // floats of packed panels at a time: 4 MiB, which second-level caches may hold
 	skinny    = 64      // rows below which the weights are read where they lie
 	narrow    = 256
 )

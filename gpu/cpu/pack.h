@@ -107,16 +107,14 @@ INL void ISA(panel)(int bf16, int w, const Operand *o, long l0, int n, long s0, 
     for (int i = 0; i < w; i++) d[i] = i < n ? ISA(cell)(bf16, p, at + i * o->lane, o->step, s + 1 < k) : 0;
 }
 
-// pack is panel with the type, the width and mostly the lanes as constants.
+// pack is panel with the type and the width as constants.
 static NOINLINE void ISA(pack)(int w, const Operand *o, long l0, int n, long s0, long k, float *d) {
-#define PACK(w) (n == w ? TYPED(w, w) : TYPED(w, n))
-#define TYPED(w, n) (o->bf16 ? ISA(panel)(1, w, o, l0, n, s0, k, d) : ISA(panel)(0, w, o, l0, n, s0, k, d))
+#define PACK(w) (o->bf16 ? ISA(panel)(1, w, o, l0, n, s0, k, d) : ISA(panel)(0, w, o, l0, n, s0, k, d))
   if (w == WIDE) PACK(WIDE);
   else if (w == MID) PACK(MID);
   else if (w == SLIM) PACK(SLIM);
   else if (w == MR) PACK(MR);
   else PACK(ME);
 #undef PACK
-#undef TYPED
 }
 #undef PER
