@@ -8,6 +8,7 @@
 #define ISA(x) x##_avx2
 #define REGISTER "x"
 #define PAIRS 0
+#define STEPS(n) (n)
 #define MR 6
 #define ME 2
 #define WIDE 16
@@ -24,6 +25,7 @@
 #define NV 1
 #include "tile.h"
 #include "pack.h"
+#include "panels.h"
 #include "gemm.h"
 #include "ops.h"
 #include "blocks.h"

@@ -8,6 +8,7 @@
 #define ISA(x) x##_avx512
 #define REGISTER "v"
 #define PAIRS 0
+#define STEPS(n) (n)
 #define MR 12
 #define ME 4
 #define WIDE 32
@@ -28,6 +29,7 @@
 #define NV 1
 #include "tile.h"
 #include "pack.h"
+#include "panels.h"
 #include "gemm.h"
 #include "ops.h"
 #include "blocks.h"

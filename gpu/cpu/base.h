@@ -2,6 +2,7 @@
 // of three vectors are 24 of 32 registers; SSE2, without FMA, on amd64.
 #define ISA(x) x##_base
 #define PAIRS 0
+#define STEPS(n) (n)
 #if defined(__aarch64__)
 #define REGISTER "w"
 #define MR 8
@@ -28,6 +29,7 @@
 #define NV 1
 #include "tile.h"
 #include "pack.h"
+#include "panels.h"
 #include "gemm.h"
 #include "ops.h"
 #include "blocks.h"

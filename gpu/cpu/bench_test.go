@@ -81,6 +81,7 @@ func BenchmarkMatMul(b *testing.B) {
 		{"f32x2", Options{Threads: 2}, gpu.F32},
 		{"weights16", Options{Threads: 1}, gpu.BF16},
 		{"bf16", Options{Threads: 1, BF16: true}, gpu.BF16},
+		{"bf16x2", Options{Threads: 2, BF16: true}, gpu.BF16},
 	} {
 		for _, s := range shapes {
 			b.Run(fmt.Sprintf("%s/%dx%dx%d%s", kind.name, s.m, s.n, s.k, s.form), func(b *testing.B) {

@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"starbook/gpu"
@@ -48,12 +49,52 @@ func TestProductsSameOnAVX2(t *testing.T) {
 // With Options.BF16 products with BF16 weights are as good as bfloat16 is, and
 // others as good as float.
 func TestBF16(t *testing.T) {
-	d, err := New(Options{Threads: 2, BF16: true})
-	if err != nil {
-		t.Fatal(err)
+	for _, isa := range []string{"amx", "avx512"} {
+		t.Run(isa, func(t *testing.T) {
+			var d [2]gpu.Device
+			for i, threads := range []int{1, 3} {
+				var err error
+				if d[i], err = New(Options{Threads: threads, ISA: isa, BF16: true}); err != nil {
+					t.Skip(err)
+				}
+				t.Cleanup(func() { d[i].Close() })
+			}
+			gputest.Conform(t, d[1], 1e-2)
+			gputest.Same(t, d[0], d[1], "matmul")
+		})
 	}
-	defer d.Close()
-	gputest.Conform(t, d, 1e-2)
+}
+
+// A row of a product has the same bits whichever others share its batch, and
+// so which way the product is computed.
+func TestRowsOfBF16(t *testing.T) {
+	for _, isa := range []string{"amx", "avx512", "avx2"} {
+		t.Run(isa, func(t *testing.T) {
+			d, err := New(Options{Threads: 2, ISA: isa, BF16: true})
+			if err != nil {
+				t.Skip(err)
+			}
+			defer d.Close()
+			for _, k := range []int{16, 33, 64, 800} {
+				for _, form := range []form{"nn", "nt"} {
+					const n, all = 83, 100
+					x, w, y := operands(d, all, n, k, form, gpu.BF16)
+					d.MatMul(y, x, w, 0.7, 0)
+					want := make([]float32, all*n)
+					d.Download(want, y.Buf)
+					for _, rows := range []int{1, 7, 16, 17, 33, 64} {
+						got := make([]float32, rows*n)
+						z := gpu.M(d.Alloc(gpu.F32, len(got)), rows, n)
+						d.MatMul(z, gpu.M(x.Buf.Slice(0, rows*k), rows, k), w, 0.7, 0)
+						d.Download(got, z.Buf)
+						if !slices.Equal(got, want[:len(got)]) {
+							t.Errorf("%s, %d steps: %d rows alone differ", form, k, rows)
+						}
+					}
+				}
+			}
+		})
+	}
 }
 
 func TestOptions(t *testing.T) {

@@ -22,8 +22,8 @@ import (
 // Options say how to compute.
 type Options struct {
 	Threads int    // 0: as many as GOMAXPROCS
-	ISA     string // "avx512", "avx2", "sse" or "neon"; "": $STARBOOK_ISA, or else the widest the CPU has
-	BF16    bool   // products with BF16 weights round the other side to BF16 too: twice as fast on CPUs with AVX512_BF16
+	ISA     string // "amx", "avx512", "avx2", "sse" or "neon"; "": $STARBOOK_ISA, or else the widest the CPU has
+	BF16    bool   // products with BF16 weights round the other side to BF16 too: that pays on CPUs with AMX or, but for Intel's, AVX512_BF16
 }
 
 // device implements gpu.Device, without the checks of its arguments.
@@ -51,9 +51,13 @@ func New(o Options) (gpu.Device, error) {
 	if o.Threads == 0 {
 		o.Threads = runtime.GOMAXPROCS(0)
 	}
-	d := &device{isa: isa, gemm: isa, pool: newPool(o.Threads), scratch: make([]gpu.Buf, o.Threads)}
-	name := display[isa]
-	if o.BF16 && isa == C.ISA_AVX512 && C.isa_pairs() != 0 {
+	d := &device{isa: min(isa, C.ISA_AVX512), pool: newPool(o.Threads), scratch: make([]gpu.Buf, o.Threads)}
+	name := display[d.isa]
+	switch d.gemm = d.isa; {
+	case o.BF16 && isa == C.ISA_AMX:
+		d.gemm = isa
+		name += " AMX"
+	case o.BF16 && isa == C.ISA_AVX512 && C.isa_pairs() != 0:
 		d.gemm = C.ISA_PAIRS
 		name += " BF16"
 	}
@@ -65,7 +69,7 @@ func New(o Options) (gpu.Device, error) {
 	return gpu.Checked(d), nil
 }
 
-var display = map[C.int]string{C.ISA_AVX512: "AVX-512", C.ISA_AVX2: "AVX2", C.ISA_128: base()}
+var display = map[C.int]string{C.ISA_AVX512: "AVX-512", C.ISA_AVX2: "AVX2", C.ISA_128: base(), C.ISA_AMX: "AMX"}
 
 // base is the instruction set that every CPU of the architecture has.
 func base() string {
@@ -84,6 +88,8 @@ func pick(name string) (C.int, error) {
 	isa := best
 	switch name {
 	case "":
+	case "amx":
+		isa = C.ISA_AMX
 	case "avx512":
 		isa = C.ISA_AVX512
 	case "avx2":
@@ -91,7 +97,7 @@ func pick(name string) (C.int, error) {
 	case strings.ToLower(base()):
 		isa = C.ISA_128
 	default:
-		return 0, fmt.Errorf("cpu: unknown instruction set %q: use avx512, avx2 or %s", name, strings.ToLower(base()))
+		return 0, fmt.Errorf("cpu: unknown instruction set %q: use amx, avx512, avx2 or %s", name, strings.ToLower(base()))
 	}
 	if isa > best {
 		return 0, fmt.Errorf("cpu: this CPU has no %s: use %s or leave it out", display[isa], strings.ToLower(display[best]))

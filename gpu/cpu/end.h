@@ -1,6 +1,7 @@
 // end.h ends what avx512.h and its like began.
 #undef ISA
 #undef PAIRS
+#undef STEPS
 #undef REGISTER
 #undef MR
 #undef ME

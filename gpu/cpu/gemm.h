@@ -5,32 +5,12 @@
 // registers in order and then added to c. So an element of c has the same bits
 // whatever the number of rows and columns, and on every CPU that has FMA.
 
-// width returns the lanes of the panel that begins where n lanes are left.
-INL int ISA(width)(long n) { return n > MID ? WIDE : n > SLIM ? MID : SLIM; }
-
-// lanes returns the lanes of all panels for n columns, padding included.
-INL long ISA(lanes)(long n) { return n / WIDE * WIDE + (n % WIDE ? ISA(width)(n % WIDE) : 0); }
-
 INL tile_t *ISA(pick)(int w, int kind, int edge) {
   if (w == WIDE) return ISA(tiles_wide)[kind][edge];
 #if SLIM < MID
   if (w == SLIM) return ISA(tiles_slim)[kind][edge];
 #endif
   return ISA(tiles_mid)[kind][edge];
-}
-
-// at returns the panel of the columns from j on, in the block of len steps from p on.
-INL float *ISA(at)(const Product *g, long p, long len, long j) {
-  return g->panels + (p >> PAIRS) * ISA(lanes)(g->n) + j * ((len + PAIRS) >> PAIRS);
-}
-
-static void ISA(gemm_pack)(const Product *g, long from, long to) {
-  long n = (g->n + WIDE - 1) / WIDE;
-  for (; from < to; from++) {
-    long p = from / n * g->block, j = from % n * WIDE, left = g->n - j, len = MIN(g->block, g->k - p);
-    int w = ISA(width)(left);
-    ISA(pack)(w, &g->b, j, MIN(left, w), p, len, ISA(at)(g, p, len, j));
-  }
 }
 
 // Source is where a tile finds its rows of a.
@@ -52,7 +32,7 @@ static NOINLINE void ISA(scatter)(const float *buf, int w, float *c, long row, l
     for (; y + 4 <= cols; y += 4)
       for (int x = 0; x < rows; x += 4) {
         const float *b = buf + x * w + y;
-        ISA(transpose)(c + y * col + x, col, *(f4u *)b, *(f4u *)(b + w), *(f4u *)(b + 2 * w), *(f4u *)(b + 3 * w));
+        ISA(transpose4)(c + y * col + x, col, *(f4u *)b, *(f4u *)(b + w), *(f4u *)(b + 2 * w), *(f4u *)(b + 3 * w));
       }
   for (; y < cols; y++)
     for (int x = 0; x < rows; x++) c[x * row + y * col] = buf[x * w + y];

@@ -25,6 +25,10 @@ typedef void tile_t(long k, const void *a, long stride, const float *b, float *c
 
 typedef float f4 __attribute__((vector_size(16)));
 typedef float f4u __attribute__((vector_size(16), aligned(4), may_alias));
+typedef float f8 __attribute__((vector_size(32)));
+typedef float f8u __attribute__((vector_size(32), aligned(4), may_alias));
+typedef float f16 __attribute__((vector_size(64)));
+typedef float f16u __attribute__((vector_size(64), aligned(4), may_alias));
 typedef uint32_t u4 __attribute__((vector_size(16)));
 typedef uint32_t u4u __attribute__((vector_size(16), aligned(4), may_alias));
 typedef uint16_t h4 __attribute__((vector_size(8)));
@@ -53,23 +57,40 @@ INL u4 round_bf16(f4 x) { // in the upper halves
 #include <immintrin.h>
 #include "avx512.h"
 #include "pairs.h"
+#include "amx.h"
 #include "avx2.h"
 #endif
 #include "base.h"
 
-// The cut of a sum over k into blocks. It must be the same for all.
 enum { BLOCK = 384 };
-long gemm_block(long k) {
-  long n = (k + BLOCK - 1) / BLOCK;
-  return n ? ((k + n - 1) / n + 7) / 8 * 8 : 8;
+long gemm_block(int isa, long k) {
+  long most = isa == ISA_AMX ? 2 * BLOCK : BLOCK, by = isa == ISA_AMX ? 32 : 8; // as many bytes
+  long n = (k + most - 1) / most;
+  return n ? ((k + n - 1) / n + by - 1) / by * by : by;
 }
 
 long gemm_scratch(void) { return (GEMM_ROWS + 16) * BLOCK; }
 
+#if defined(__x86_64__) && defined(__linux__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+// amx reports whether the CPU has AMX, and asks Linux for leave to use its
+// registers: 8 KiB that it must save for each thread.
+static int amx(void) {
+  unsigned a, b, c, d;
+  enum { TILE = 1 << 24, BF16 = 1 << 22, REQUEST = 0x1023, TILE_DATA = 18 };
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & TILE) && (d & BF16) && syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
+}
+#else
+static int amx(void) { return 0; }
+#endif
+
 int isa_best(void) {
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq")) return ISA_AVX512;
+      __builtin_cpu_supports("avx512dq")) return amx() ? ISA_AMX : ISA_AVX512;
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return ISA_AVX2;
 #endif
   return ISA_128;
@@ -77,14 +98,14 @@ int isa_best(void) {
 
 int isa_pairs(void) {
 #if defined(__x86_64__)
-  return isa_best() == ISA_AVX512 && __builtin_cpu_supports("avx512bf16");
+  return isa_best() >= ISA_AVX512 && __builtin_cpu_supports("avx512bf16");
 #endif
   return 0;
 }
 
 #if defined(__x86_64__)
 #define PICK(f, ...) (isa == ISA_AVX512 ? f##_avx512(__VA_ARGS__) : isa == ISA_AVX2 ? f##_avx2(__VA_ARGS__) : f##_base(__VA_ARGS__))
-#define PICK_GEMM(f, ...) (isa == ISA_PAIRS ? f##_pairs(__VA_ARGS__) : PICK(f, __VA_ARGS__))
+#define PICK_GEMM(f, ...) (isa == ISA_AMX ? f##_amx(__VA_ARGS__) : isa == ISA_PAIRS ? f##_pairs(__VA_ARGS__) : PICK(f, __VA_ARGS__))
 #else
 #define PICK(f, ...) f##_base(__VA_ARGS__)
 #define PICK_GEMM(f, ...) f##_base(__VA_ARGS__)
@@ -93,7 +114,7 @@ int isa_pairs(void) {
 static long wide(int isa) { return isa >= ISA_AVX512 ? 32 : isa == ISA_AVX2 ? 16 : BASE_WIDE; }
 long gemm_lanes(int isa) { return wide(isa); }
 long gemm_panels(int isa, long n) { return (n + wide(isa) - 1) / wide(isa); }
-long gemm_size(int isa, long n, long k) { return gemm_panels(isa, n) * wide(isa) * (k + 8); }
+long gemm_size(int isa, long n, long k) { return gemm_panels(isa, n) * wide(isa) * (k + 16); }
 void gemm_pack(int isa, const Product *g, long from, long to) { PICK_GEMM(gemm_pack, g, from, to); }
 void gemm(int isa, const Product *g, long m0, long m1, long n0, long n1, float *scratch) {
   PICK_GEMM(gemm, g, m0, m1, n0, n1, scratch);

@@ -4,7 +4,7 @@
 #pragma once
 #include <stdint.h>
 
-enum { ISA_128, ISA_AVX2, ISA_AVX512, ISA_PAIRS, ISA_NONE };
+enum { ISA_128, ISA_AVX2, ISA_AVX512, ISA_PAIRS, ISA_AMX, ISA_NONE };
 
 enum { TYPE_F16, TYPE_Q8_0, TYPE_Q4_0, TYPE_Q4_1, TYPE_Q4_K, TYPE_Q6_K, TYPE_NF4 }; // of weights only
 
@@ -36,11 +36,11 @@ typedef struct {
   float scale;
 } Seq;
 
-int isa_best(void);  // the widest that this CPU has
+int isa_best(void);  // the widest that this CPU has; all above AVX-512 is for products of bfloat16 only
 int isa_pairs(void); // whether it multiplies pairs of bfloat16
 
 long gemm_lanes(int isa);                // lanes of a full panel
-long gemm_block(long k);                 // Product.block for a sum over k
+long gemm_block(int isa, long k);        // Product.block for a sum over k: the same for all m and n
 long gemm_panels(int isa, long n);       // panels in a block
 long gemm_size(int isa, long n, long k); // floats in all of b's panels
 long gemm_scratch(void);                 // floats that gemm needs to pack up to GEMM_ROWS rows of a

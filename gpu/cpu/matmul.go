@@ -15,7 +15,7 @@ import (
 
 const (
 	parallel  = 4 << 20 // FLOP below which waking a thread costs more than it saves
-	panelsMax = 4 << 20 // floats of packed panels at a time: 16 MiB
+	panelsMax = 1 << 20 // floats of packed panels at a time: 4 MiB, which second-level caches may hold
 	skinny    = 64      // rows below which the weights are read where they lie
 	narrow    = 256
 )
@@ -42,15 +42,16 @@ func (d *device) MatMul(c, a, b gpu.Mat, alpha, beta float32) {
 	g := C.Product{
 		a: lanes(a.Transposed()), b: lanes(b), c: f(c.Buf), row: C.long(c.Stride), col: 1,
 		m: C.long(c.Rows), n: C.long(c.Cols), k: C.long(a.Cols), alpha: C.float(alpha),
-		block: C.gemm_block(C.long(a.Cols)), to: C.long(a.Cols),
+		block: C.gemm_block(isa, C.long(a.Cols)), to: C.long(a.Cols),
 	}
 	if beta != 0 {
 		g.add = 1
 	}
-	if g.m <= skinny && g.m < min(g.n, g.k) { // else packing b costs no more than turning c round
+	turn := isa != C.ISA_AMX || g.b.step == 1         // AMX wants rows
+	if turn && g.m <= skinny && g.m < min(g.n, g.k) { // else packing b costs no more than turning c round
 		g.a, g.b, g.m, g.n, g.row, g.col = g.b, g.a, g.n, g.m, g.col, g.row
 	}
-	if g.n <= narrow && (g.a.bf16 == 0 && isa != C.ISA_PAIRS || g.a.bf16 == 1 && g.a.step == 1 && g.k%2 == 0) {
+	if g.n <= narrow && (g.a.bf16 == 0 && isa == d.isa || g.a.bf16 == 1 && g.a.step == 1 && g.k%2 == 0) {
 		g.direct = 1
 	}
 	d.product(isa, g)
@@ -112,7 +113,7 @@ func (d *device) tiles(isa C.int, g *C.Product, wide C.long) {
 	each(int(panels), 4, func(from, to, _ int) {
 		C.gemm_pack(isa, g, C.long(from), C.long(to))
 	})
-	rows, cols := strips(g, workers, wide)
+	rows, cols := strips(isa, g, workers, wide)
 	across := (g.n + cols - 1) / cols
 	each(int((g.m+rows-1)/rows*across), 1, func(from, to, w int) {
 		for i := C.long(from); i < C.long(to); i++ {
@@ -125,8 +126,11 @@ func (d *device) tiles(isa C.int, g *C.Product, wide C.long) {
 // strips cuts c into pieces of rows × cols: some four for each worker, so that
 // none waits long for the last. It cuts the columns first: then each panel of
 // b, which comes from far, is read by one worker once.
-func strips(g *C.Product, workers, wide C.long) (rows, cols C.long) {
-	const tile = 24 // a multiple of the rows of every instruction set's tile
+func strips(isa C.int, g *C.Product, workers, wide C.long) (rows, cols C.long) {
+	tile := C.long(24) // a multiple of the rows of every other instruction set's tile
+	if isa == C.ISA_AMX {
+		tile = 32
+	}
 	want := C.long(1)
 	if workers > 1 {
 		want = 4 * workers

@@ -12,85 +12,100 @@ INL float ISA(one)(int bf16, const void *p, long at) {
   return bf16 ? widen(((const uint16_t *)p)[at]) : ((const float *)p)[at];
 }
 
-// transpose stores four lanes r of four steps each at d, the steps w apart.
-INL void ISA(transpose)(float *d, long w, f4 r0, f4 r1, f4 r2, f4 r3) {
-  f4 a0 = __builtin_shufflevector(r0, r1, 0, 4, 1, 5), a1 = __builtin_shufflevector(r0, r1, 2, 6, 3, 7);
-  f4 b0 = __builtin_shufflevector(r2, r3, 0, 4, 1, 5), b1 = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
-  *(f4u *)d = __builtin_shufflevector(a0, b0, 0, 1, 4, 5);
-  *(f4u *)(d + w) = __builtin_shufflevector(a0, b0, 2, 3, 6, 7);
-  *(f4u *)(d + 2 * w) = __builtin_shufflevector(a1, b1, 0, 1, 4, 5);
-  *(f4u *)(d + 3 * w) = __builtin_shufflevector(a1, b1, 2, 3, 6, 7);
-}
+// transposeN stores N lanes of four steps each at d, the steps w apart. rq holds
+// the lanes q, 4+q, 8+q …, each of them as a quad of its four steps.
+#define QUAD(n, z, a, b, c, d) INDEX(n, z, a), INDEX(n, z, b), INDEX(n, z, c), INDEX(n, z, d)
+#define INDEX(n, z, i) (4 * (z) + (i) + ((i) < 4 ? 0 : (n) - 4))
+#define SHUFFLE4(x, y, ...) __builtin_shufflevector(x, y, QUAD(4, 0, __VA_ARGS__))
+#define SHUFFLE8(x, y, ...) __builtin_shufflevector(x, y, QUAD(8, 0, __VA_ARGS__), QUAD(8, 1, __VA_ARGS__))
+#define SHUFFLE16(x, y, ...) \
+  __builtin_shufflevector(x, y, QUAD(16, 0, __VA_ARGS__), QUAD(16, 1, __VA_ARGS__), QUAD(16, 2, __VA_ARGS__), QUAD(16, 3, __VA_ARGS__))
+#define TRANSPOSE(n)                                                                                     \
+  INL void ISA(transpose##n)(float *d, long w, f##n r0, f##n r1, f##n r2, f##n r3) {                     \
+    f##n a0 = SHUFFLE##n(r0, r1, 0, 4, 1, 5), a1 = SHUFFLE##n(r0, r1, 2, 6, 3, 7);                       \
+    f##n b0 = SHUFFLE##n(r2, r3, 0, 4, 1, 5), b1 = SHUFFLE##n(r2, r3, 2, 6, 3, 7);                       \
+    *(f##n##u *)d = SHUFFLE##n(a0, b0, 0, 1, 4, 5);                                                      \
+    *(f##n##u *)(d + w) = SHUFFLE##n(a0, b0, 2, 3, 6, 7);                                                \
+    *(f##n##u *)(d + 2 * w) = SHUFFLE##n(a1, b1, 0, 1, 4, 5);                                            \
+    *(f##n##u *)(d + 3 * w) = SHUFFLE##n(a1, b1, 2, 3, 6, 7);                                            \
+  }
+TRANSPOSE(4)
+#if WIDE >= 16
+TRANSPOSE(8)
+#endif
+#if WIDE >= 32
+TRANSPOSE(16)
+#endif
+
+// An element of a panel is a step, or with PAIRS the steps 2s and 2s+1 in the
+// 32 bits of a float.
+#define PER (1 + PAIRS)
 
 #if !PAIRS
-// panel packs lanes l0 to l0+n, n <= w, of k steps from s0 on.
-INL void ISA(panel)(int bf16, int w, const Operand *o, long l0, int n, long s0, long k, float *restrict d) {
-  const void *p = o->p;
-  long at = l0 * o->lane + s0 * o->step, s = 0;
-  if (o->lane == 1) { // lanes lie together: copy step after step
-    for (; s < k; s++, d += w, at += o->step) {
-      int i = 0;
-      for (; i + 4 <= n; i += 4) *(f4u *)(d + i) = ISA(four)(bf16, p, at + i);
-      for (; i < n; i++) d[i] = ISA(one)(bf16, p, at + i);
-      for (; i < w; i++) d[i] = 0;
-    }
-    return;
-  }
-  for (; s + 4 <= k; s += 4, d += 4 * w) { // steps lie together: transpose 4 by 4
-    int i = 0;
-    for (; i + 4 <= n; i += 4) {
-      long a = at + i * o->lane + s;
-      ISA(transpose)(d + i, w, ISA(four)(bf16, p, a), ISA(four)(bf16, p, a + o->lane),
-                     ISA(four)(bf16, p, a + 2 * o->lane), ISA(four)(bf16, p, a + 3 * o->lane));
-    }
-    for (; i < w; i++)
-      for (int q = 0; q < 4; q++) d[q * w + i] = i < n ? ISA(one)(bf16, p, at + i * o->lane + s + q) : 0;
-  }
-  for (; s < k; s++, d += w)
-    for (int i = 0; i < w; i++) d[i] = i < n ? ISA(one)(bf16, p, at + i * o->lane + s) : 0;
-}
+// quad returns four elements of one lane, across one of each of four lanes.
+INL f4 ISA(quad)(int bf16, const void *p, long at) { return ISA(four)(bf16, p, at); }
+INL f4 ISA(across)(int bf16, const void *p, long at, long step) { return ISA(four)(bf16, p, at); }
+INL float ISA(cell)(int bf16, const void *p, long at, long step, int both) { return ISA(one)(bf16, p, at); }
 
-#else // a float of a panel is a pair of bfloat16: steps 2s and 2s+1
-
+#else
 INL u4 ISA(pair)(f4 even, f4 odd) { return (round_bf16(even) >> 16) | (round_bf16(odd) & 0xffff0000u); }
 
-INL f4 ISA(eight)(int bf16, const void *p, long at) { // eight steps as four pairs
+INL f4 ISA(quad)(int bf16, const void *p, long at) {
   if (bf16) return *(const f4u *)((const uint16_t *)p + at);
   f4 x = *(const f4u *)((const float *)p + at), y = *(const f4u *)((const float *)p + at + 4);
   return (f4)ISA(pair)(__builtin_shufflevector(x, y, 0, 2, 4, 6), __builtin_shufflevector(x, y, 1, 3, 5, 7));
 }
 
-INL float ISA(two)(int bf16, const void *p, long at, long step, int both) {
+INL f4 ISA(across)(int bf16, const void *p, long at, long step) {
+  return (f4)ISA(pair)(ISA(four)(bf16, p, at), ISA(four)(bf16, p, at + step));
+}
+
+INL float ISA(cell)(int bf16, const void *p, long at, long step, int both) {
   f4 even = {ISA(one)(bf16, p, at)}, odd = {both ? ISA(one)(bf16, p, at + step) : 0};
   return ((f4)ISA(pair)(even, odd))[0];
 }
+#endif
 
+// turn packs four steps of n lanes, and zeros up to w.
+INL void ISA(turn)(int bf16, int w, const void *p, long at, long lane, int n, float *restrict d) {
+  int i = 0;
+#define LANE(i) ISA(quad)(bf16, p, at + (i) * lane)
+#define TWO(i) __builtin_shufflevector(LANE(i), LANE((i) + 4), 0, 1, 2, 3, 4, 5, 6, 7)
+#if WIDE >= 32
+#define FOUR(i) __builtin_shufflevector(TWO(i), TWO((i) + 8), 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+  for (; i + 16 <= n; i += 16) ISA(transpose16)(d + i, w, FOUR(i), FOUR(i + 1), FOUR(i + 2), FOUR(i + 3));
+#undef FOUR
+#endif
+#if WIDE >= 16
+  for (; i + 8 <= n; i += 8) ISA(transpose8)(d + i, w, TWO(i), TWO(i + 1), TWO(i + 2), TWO(i + 3));
+#endif
+  for (; i + 4 <= n; i += 4) ISA(transpose4)(d + i, w, LANE(i), LANE(i + 1), LANE(i + 2), LANE(i + 3));
+#undef LANE
+#undef TWO
+  for (; i < w; i++)
+    for (int q = 0; q < 4; q++) d[q * w + i] = i < n ? ISA(cell)(bf16, p, at + i * lane + q * PER, 1, 1) : 0;
+}
+
+// panel packs lanes l0 to l0+n, n <= w, of k steps from s0 on.
 INL void ISA(panel)(int bf16, int w, const Operand *o, long l0, int n, long s0, long k, float *restrict d) {
   const void *p = o->p;
   long at = l0 * o->lane + s0 * o->step, s = 0;
-  if (o->lane == 1)
-    for (; s + 2 <= k; s += 2, d += w, at += 2 * o->step) {
+  if (o->lane == 1) // lanes lie together: copy step after step
+    for (; s + PER <= k; s += PER, d += w, at += PER * o->step) {
       int i = 0;
-      for (; i + 4 <= n; i += 4)
-        *(u4u *)(d + i) = ISA(pair)(ISA(four)(bf16, p, at + i), ISA(four)(bf16, p, at + o->step + i));
-      for (; i < n; i++) d[i] = ISA(two)(bf16, p, at + i, o->step, 1);
+      if (n == w && !bf16 && !PAIRS) {
+        __builtin_memcpy(d, (const float *)p + at, 4 * w);
+        continue;
+      }
+      for (; i + 4 <= n; i += 4) *(f4u *)(d + i) = ISA(across)(bf16, p, at + i, o->step);
+      for (; i < n; i++) d[i] = ISA(cell)(bf16, p, at + i, o->step, 1);
       for (; i < w; i++) d[i] = 0;
     }
-  else
-    for (; s + 8 <= k; s += 8, d += 4 * w, at += 8) {
-      int i = 0;
-      for (; i + 4 <= n; i += 4) {
-        long a = at + i * o->lane;
-        ISA(transpose)(d + i, w, ISA(eight)(bf16, p, a), ISA(eight)(bf16, p, a + o->lane),
-                       ISA(eight)(bf16, p, a + 2 * o->lane), ISA(eight)(bf16, p, a + 3 * o->lane));
-      }
-      for (; i < w; i++)
-        for (int q = 0; q < 4; q++) d[q * w + i] = i < n ? ISA(two)(bf16, p, at + i * o->lane + 2 * q, 1, 1) : 0;
-    }
-  for (; s < k; s += 2, d += w, at += 2 * o->step)
-    for (int i = 0; i < w; i++) d[i] = i < n ? ISA(two)(bf16, p, at + i * o->lane, o->step, s + 1 < k) : 0;
+  else // steps lie together: transpose
+    for (; s + 4 * PER <= k; s += 4 * PER, d += 4 * w, at += 4 * PER) ISA(turn)(bf16, w, p, at, o->lane, n, d);
+  for (; s < k; s += PER, d += w, at += PER * o->step)
+    for (int i = 0; i < w; i++) d[i] = i < n ? ISA(cell)(bf16, p, at + i * o->lane, o->step, s + 1 < k) : 0;
 }
-#endif
 
 // pack is panel with the type and the width as constants.
 static NOINLINE void ISA(pack)(int w, const Operand *o, long l0, int n, long s0, long k, float *d) {
@@ -102,3 +117,4 @@ static NOINLINE void ISA(pack)(int w, const Operand *o, long l0, int n, long s0,
   else PACK(ME);
 #undef PACK
 }
+#undef PER

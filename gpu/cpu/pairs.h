@@ -9,6 +9,7 @@
 #define ISA(x) x##_pairs
 #define REGISTER "v"
 #define PAIRS 1
+#define STEPS(n) (((n) + 1) / 2)
 #define MR 12
 #define ME 4
 #define WIDE 32
@@ -31,5 +32,6 @@
 #define NV 1
 #include "tile.h"
 #include "pack.h"
+#include "panels.h"
 #include "gemm.h"
 #include "end.h"

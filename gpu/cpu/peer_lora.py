@@ -1,18 +1,18 @@
-"""How fast PyTorch trains a LoRA on a CPU: the peer of our own step benchmark.
+"""How fast PyTorch trains a LoRA on a CPU: the peer of BenchmarkPeer in gpu/train, which runs it.
 
-    python gpu/cpu/peer_lora.py [--threads 1,2] [--types f32,bf16] [--attention sdpa]
+    yes | head -5 | python gpu/cpu/peer_lora.py [--threads 2] [--type f32|bf16] [--attention sdpa|eager]
 
 The model has the shape of SmolLM2-135M with random weights; the adapter has rank 16 on all
 seven linears; a step is forward, backward, clip and AdamW over one row of 512
 tokens, as transformers, PEFT and torch do it without compiling. bf16 means what Trainer(bf16=True)
-means for a bf16 base: bf16 autocast, fp32 adapters. Each setting runs in a process of
-its own: one step to warm up, then the median of --steps.
+means for a bf16 base: bf16 autocast, fp32 adapters. The first line says what this is; then each line read
+makes a step, of which is written how many seconds it took, by the clock and of the processors, and how much
+memory there was at most so far, in KiB.
 """
 
 import argparse
 import os
-import statistics
-import subprocess
+import resource
 import sys
 import time
 
@@ -21,50 +21,36 @@ TOKENS = 512
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--threads", default="1,2")
-    p.add_argument("--types", default="f32,bf16")
+    p.add_argument("--threads", default="2")
+    p.add_argument("--type", default="f32", choices=("f32", "bf16"))
     p.add_argument("--attention", default="sdpa", choices=("sdpa", "eager"))
-    p.add_argument("--steps", type=int, default=3)
-    p.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     o = p.parse_args()
-    if o.child:
-        return measure(int(o.threads), o.types, o.attention, o.steps)
-    for kind in o.types.split(","):
-        for threads in o.threads.split(","):
-            env = dict(os.environ, OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads, OMP_WAIT_POLICY="passive",
-                       CUDA_VISIBLE_DEVICES="", HF_HUB_OFFLINE="1")
-            args = ["--threads", threads, "--types", kind, "--attention", o.attention, "--steps", str(o.steps)]
-            subprocess.run([sys.executable, __file__, "--child", *args], env=env, check=True)
-
-
-def measure(threads, kind, attention, steps):
+    os.environ.update(OMP_NUM_THREADS=o.threads, MKL_NUM_THREADS=o.threads, CUDA_VISIBLE_DEVICES="", HF_HUB_OFFLINE="1")
     import peft
     import torch
     import transformers
 
-    torch.set_num_threads(threads)
+    torch.set_num_threads(int(o.threads))
     torch.manual_seed(0)
-    model = smollm(peft, torch, transformers, kind, attention)
+    model = smollm(peft, torch, transformers, o.type, o.attention)
     weights = [w for w in model.parameters() if w.requires_grad]
     opt = torch.optim.AdamW(weights, lr=2e-4, fused=True)
     ids = torch.randint(3, 49152, (1, TOKENS))
 
     def step():
-        start = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=kind == "bf16"):
+        with torch.autocast("cpu", torch.bfloat16, enabled=o.type == "bf16"):
             loss = model(input_ids=ids, labels=ids).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         opt.step()
         opt.zero_grad()
-        return time.perf_counter() - start
 
-    step()
-    took = [step() for _ in range(steps)]
-    middle = statistics.median(took)
-    print(f"peer: torch {torch.__version__}, transformers {transformers.__version__}, peft {peft.__version__}: "
-          f"lora step, SmolLM2-135M shape, {kind}, {attention}, {threads} threads: {TOKENS / middle:.0f} tok/s "
-          f"({middle:.2f} s a step, best {TOKENS / min(took):.0f} tok/s)", flush=True)
+    print(f"torch {torch.__version__}, transformers {transformers.__version__}, peft {peft.__version__}, "
+          f"{o.type}, {o.attention}, {o.threads} threads", flush=True)
+    for _ in sys.stdin:
+        start, used = time.perf_counter(), time.process_time()
+        step()
+        print(time.perf_counter() - start, time.process_time() - used, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, flush=True)
 
 
 def smollm(peft, torch, transformers, kind, attention):

@@ -22,6 +22,7 @@ func openBLAS(t testing.TB) *peer.BLAS {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Logf("OpenBLAS's kernels are those for %s", blas.Core())
 	return blas
 }
 
@@ -46,6 +47,9 @@ func BenchmarkOpenBLAS(b *testing.B) {
 				var ratios []float64
 				best, bestTheirs := math.Inf(1), math.Inf(1)
 				for b.Loop() {
+					if threads > 1 { // until its threads have stopped spinning, which they do for some 20 ms
+						time.Sleep(50 * time.Millisecond)
+					}
 					one, other := clock(runs, ours), clock(runs, theirs)
 					ratios = append(ratios, other/one)
 					best, bestTheirs = min(best, one), min(bestTheirs, other)

@@ -1,7 +1,6 @@
 package cpu
 
 import (
-	"runtime"
 	"sync"
 	"sync/atomic"
 )
@@ -16,6 +15,8 @@ type pool struct {
 	state   atomic.Int64     // region<<16 | open<<15 | how many others are in it
 	wake    []chan struct{}
 	asleep  []atomic.Bool
+	waiting atomic.Bool // the caller sleeps until the last worker sends to left
+	left    chan struct{}
 	done    sync.WaitGroup
 }
 
@@ -26,7 +27,7 @@ const (
 )
 
 func newPool(workers int) *pool {
-	p := &pool{workers: workers, wake: make([]chan struct{}, workers), asleep: make([]atomic.Bool, workers)}
+	p := &pool{workers: workers, wake: make([]chan struct{}, workers), asleep: make([]atomic.Bool, workers), left: make(chan struct{}, 1)}
 	for w := 1; w < workers; w++ {
 		p.wake[w] = make(chan struct{}, 1)
 		p.done.Add(1)
@@ -48,12 +49,23 @@ func (p *pool) run(work func(worker int)) {
 	work(0)
 	for s := p.state.Load(); !p.state.CompareAndSwap(s, s&^open); s = p.state.Load() {
 	}
-	for n := 0; p.state.Load()&(open-1) != 0; n++ {
-		if n > spins {
-			runtime.Gosched()
+	p.wait()
+	p.work = nil
+}
+
+// wait returns when the others have left the closed region. It spins for as
+// long as one piece of work may take, and then sleeps: runtime.Gosched would wake another
+// thread each time, which takes a core from those at work.
+func (p *pool) wait() {
+	for range 10 * spins {
+		if p.state.Load()&(open-1) == 0 {
+			return
 		}
 	}
-	p.work = nil
+	p.waiting.Store(true)
+	if p.state.Load()&(open-1) != 0 || !p.waiting.CompareAndSwap(true, false) {
+		<-p.left
+	}
 }
 
 // serve takes part in regions until the pool is closed.
@@ -68,7 +80,9 @@ func (p *pool) serve(w int) {
 		seen = s / region
 		if s&open != 0 && p.state.CompareAndSwap(s, s+1) {
 			p.work(w)
-			p.state.Add(-1)
+			if p.state.Add(-1)&(region-1) == 0 && p.waiting.CompareAndSwap(true, false) {
+				p.left <- struct{}{}
+			}
 		} else if s&open != 0 {
 			seen-- // others came or went: look again
 		}

@@ -8,10 +8,12 @@ package peer
 // typedef void sgemm_t(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a, int lda,
 //                      const float *b, int ldb, float beta, float *c, int ldc);
 // typedef void threads_t(int);
+// typedef char *core_t(void);
 // static void sgemm(void *f, int ta, int tb, int m, int n, int k, const float *a, int lda, const float *b, int ldb, float *c, int ldc) {
 //   ((sgemm_t *)f)(101, ta ? 112 : 111, tb ? 112 : 111, m, n, k, 1, a, lda, b, ldb, 0, c, ldc);
 // }
 // static void threads(void *f, int n) { ((threads_t *)f)(n); }
+// static char *core(void *f) { return ((core_t *)f)(); }
 import "C"
 
 import (
@@ -22,7 +24,7 @@ import (
 )
 
 // BLAS is an OpenBLAS library.
-type BLAS struct{ sgemm, threads unsafe.Pointer }
+type BLAS struct{ sgemm, threads, core unsafe.Pointer }
 
 // Open loads the library at path, such as libopenblas.so.0.
 func Open(path string) (*BLAS, error) {
@@ -32,8 +34,8 @@ func Open(path string) (*BLAS, error) {
 	if lib == nil {
 		return nil, fmt.Errorf("peer: %s: %s", path, C.GoString(C.dlerror()))
 	}
-	b := &BLAS{symbol(lib, "cblas_sgemm"), symbol(lib, "openblas_set_num_threads")}
-	if b.sgemm == nil || b.threads == nil {
+	b := &BLAS{symbol(lib, "cblas_sgemm"), symbol(lib, "openblas_set_num_threads"), symbol(lib, "openblas_get_corename")}
+	if b.sgemm == nil || b.threads == nil || b.core == nil {
 		return nil, fmt.Errorf("peer: %s is no OpenBLAS", path)
 	}
 	return b, nil
@@ -44,6 +46,9 @@ func symbol(lib unsafe.Pointer, name string) unsafe.Pointer {
 	defer C.free(unsafe.Pointer(s))
 	return C.dlsym(lib, s)
 }
+
+// Core names the processor that the library's kernels were chosen for.
+func (b *BLAS) Core() string { return C.GoString(C.core(b.core)) }
 
 // Threads sets how many threads the library uses.
 func (b *BLAS) Threads(n int) { C.threads(b.threads, C.int(n)) }
