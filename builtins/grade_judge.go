@@ -71,7 +71,9 @@ func (a *judgeArgs) teacher() teacherArgs {
 	return teacherArgs{Teacher: a.Teacher, MaxTokens: a.MaxTokens, Effort: a.Effort, OnTruncated: "drop", Key: a.Key, Price: a.Price}
 }
 
-func (a *judgeArgs) spend() spendArgs { return spendArgs{BudgetUSD: a.Budget, BatchSize: a.InFlight, Mode: "now"} }
+func (a *judgeArgs) spend() spendArgs {
+	return spendArgs{BudgetUSD: a.Budget, BatchSize: a.InFlight, Mode: "now"}
+}
 
 func gradeJudge() Func {
 	return plain("grade.judge", "Asks a large model whether an answer is right.\n"+
