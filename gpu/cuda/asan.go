@@ -1,4 +1,4 @@
-//go:build asan
+//go:build cuda && linux && amd64 && asan
 
 package cuda
 
