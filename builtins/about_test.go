@@ -19,6 +19,7 @@ rows = data.rows([{"id": "q%d" % i, "prompt": "What is %d plus 1?" % i, "answer"
 func taught(t *testing.T, answer func(question string) string, src string) {
 	t.Helper()
 	b := newBench(t)
+	b.host.Consent = agreed
 	s := startStub(t, stub.Options{Answer: answer})
 	src = sums + fmt.Sprintf("who = struct(teacher = %q)\n", s.URL+"/v1#m") + strings.ReplaceAll(src, "TEACHER", `teacher = who.teacher, price = [1, 1], budget_usd = 1, batch_size = 4`)
 	if _, err := b.run(src); err != nil {
