@@ -25,7 +25,8 @@ var allowed = map[string][]string{
 	"runtime":       {"runtime/store", "runtime/cas", "runtime/event"},
 
 	"gpu":                   {},
-	"gpu/safetensors":       {},
+	"gpu/safetensors":       {"gpu/internal/disk"},
+	"gpu/internal/disk":     {},
 	"gpu/token":             {},
 	"gpu/chat":              {"gpu/chat/jinja", "gpu/token"},
 	"gpu/chat/jinja":        {},
@@ -41,7 +42,7 @@ var allowed = map[string][]string{
 	"gpu/cuda/internal/sim":       {"gpu/cuda/kernels"}, // a driver that computes on the CPU, for tests
 	"gpu/cuda/internal/sim/build": {"gpu/cuda/internal/sim"},
 	"gpu/gputest":                 {"gpu", "gpu/ref"},
-	"gpu/gguf":                    {"gpu", "gpu/safetensors"},
+	"gpu/gguf":                    {"gpu", "gpu/safetensors", "gpu/internal/disk"},
 	"gpu/model":                   {"gpu", "gpu/safetensors", "gpu/gguf"},
 	"gpu/train":                   {"gpu", "gpu/model", "gpu/safetensors"},
 

@@ -10,9 +10,9 @@ shift
 suite=$1
 shift
 dir=$dir/$suite
-libs=$dir/root/usr/lib/x86_64-linux-gnu
+libs=$dir/unpacked/usr/lib/x86_64-linux-gnu
 if [ ! -e "$dir/done" ]; then
-	mkdir -p "$dir/lists/partial" "$dir/cache/archives/partial" "$dir/deb" "$dir/root"
+	mkdir -p "$dir/lists/partial" "$dir/cache/archives/partial" "$dir/deb" "$dir/unpacked"
 	: >"$dir/status"
 	mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | grep -m 1 debian) || exit 3
 	# NVRTC is in the component non-free, whose short list alone is read.
@@ -28,7 +28,7 @@ if [ ! -e "$dir/done" ]; then
 	export APT_CONFIG="$dir/apt.conf"
 	apt-get -qq update >&2 || exit 3
 	(cd "$dir/deb" && apt-get -qq download "$@") >&2 || exit 3
-	for deb in "$dir"/deb/*.deb; do dpkg-deb -x "$deb" "$dir/root"; done
+	for deb in "$dir"/deb/*.deb; do dpkg-deb -x "$deb" "$dir/unpacked"; done
 	touch "$dir/done"
 fi
 echo "$libs"

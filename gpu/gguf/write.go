@@ -1,15 +1,13 @@
 package gguf
 
 import (
-	"bufio"
 	"encoding/binary"
 	"fmt"
 	"io"
 	"math"
-	"os"
-	"path/filepath"
 
 	"starbook/gpu"
+	"starbook/gpu/internal/disk"
 )
 
 // numbers are ggml's numbers of the types that are written.
@@ -19,26 +17,8 @@ var numbers = map[gpu.Type]uint32{gpu.F32: 0, gpu.F16: 1, gpu.Q8_0: 8, gpu.BF16:
 // name, type and shape of the tensors are looked at; data is called once for
 // each, in their order, and what it returns is not kept.
 func WriteFile(path string, meta *Meta, tensors []Tensor, data func(Tensor) ([]byte, error)) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return fmt.Errorf("gguf: %s: %w", path, cause(err))
-	}
-	defer os.Remove(f.Name()) // fails once renamed
-	defer f.Close()
-	b := bufio.NewWriterSize(f, 1<<20)
-	if err := Write(b, meta, tensors, data); err != nil {
-		return err
-	}
-	for _, step := range []func() error{
-		b.Flush,
-		func() error { return f.Chmod(0o644) },
-		f.Sync,
-		f.Close,
-		func() error { return os.Rename(f.Name(), path) },
-	} {
-		if err := step(); err != nil {
-			return fmt.Errorf("gguf: %s: %w", path, cause(err))
-		}
+	if err := disk.WriteFile(path, func(w io.Writer) error { return Write(w, meta, tensors, data) }); err != nil {
+		return fmt.Errorf("gguf: %s: %w", path, err)
 	}
 	return nil
 }

@@ -3,10 +3,9 @@ package safetensors
 import (
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 
-	"golang.org/x/sys/unix"
+	"starbook/gpu/internal/disk"
 )
 
 // A File is a checked safetensors file. It is safe for concurrent use, Close
@@ -23,13 +22,13 @@ type File struct {
 // Close; a file that is truncated while it is open makes reads crash, so open
 // only files that nobody rewrites in place.
 func Open(path string) (*File, error) {
-	b, err := mapFile(path)
+	b, err := disk.Map(path, 8)
 	if err != nil {
 		return nil, fmt.Errorf("safetensors: %s: %w", path, err)
 	}
 	f, err := parse(b)
 	if err != nil {
-		unix.Munmap(b)
+		_ = disk.Unmap(b)
 		return nil, fmt.Errorf("safetensors: %s: %w", path, err)
 	}
 	f.path, f.mapped = path, b
@@ -65,40 +64,10 @@ func (f *File) Metadata() map[string]string { return f.metadata }
 func (f *File) Close() error {
 	b := f.mapped
 	f.mapped, f.tensors, f.names = nil, nil, nil
-	if b == nil {
-		return nil
-	}
-	if err := unix.Munmap(b); err != nil {
-		return fmt.Errorf("safetensors: %s: unmap: %w", f.path, err)
+	if err := disk.Unmap(b); err != nil {
+		return fmt.Errorf("safetensors: %s: %w", f.path, err)
 	}
 	return nil
-}
-
-func mapFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, cause(err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, cause(err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("not a regular file")
-	}
-	if info.Size() < 8 {
-		return nil, fmt.Errorf("%d bytes are too few for a header: download or copy the file again", info.Size())
-	}
-	return unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ, unix.MAP_PRIVATE)
-}
-
-// cause strips the operation and path that our own messages already name.
-func cause(err error) error {
-	if e, ok := err.(*os.PathError); ok {
-		return e.Err
-	}
-	return err
 }
 
 func newFile(tensors map[string]Tensor, metadata map[string]string) *File {

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"starbook/gpu/internal/disk"
 )
 
 // A Set is the tensors of one model, spread over one or more files.
@@ -75,7 +77,7 @@ func (s *Set) Close() error {
 func weightsIn(path string) (string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return "", fmt.Errorf("safetensors: %s: %w", path, cause(err))
+		return "", fmt.Errorf("safetensors: %s: %w", path, disk.Cause(err))
 	}
 	if !info.IsDir() {
 		return path, nil
@@ -141,7 +143,7 @@ func openIndex(path string) (*Set, error) {
 func readIndex(path string) (map[string]string, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
-		return nil, cause(err)
+		return nil, disk.Cause(err)
 	}
 	var index struct {
 		WeightMap map[string]string `json:"weight_map"`

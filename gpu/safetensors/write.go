@@ -1,18 +1,17 @@
 package safetensors
 
 import (
-	"bufio"
 	"cmp"
 	"encoding/binary"
 	"fmt"
 	"io"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"starbook/gpu/internal/disk"
 )
 
 // Write writes tensors and metadata as one file: wide types first, then by
@@ -54,39 +53,10 @@ func WriteFile(path string, tensors []Tensor, metadata map[string]string, data f
 	if data == nil {
 		data = func(t Tensor) ([]byte, error) { return t.Data, nil }
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return fmt.Errorf("safetensors: %s: %w", path, cause(err))
-	}
-	defer os.Remove(f.Name()) // fails once renamed
-	defer f.Close()
-	b := bufio.NewWriterSize(f, 1<<20)
-	if err := WriteFunc(b, tensors, metadata, data); err != nil {
-		return err
-	}
-	for _, step := range []func() error{
-		b.Flush,
-		func() error { return f.Chmod(0o644) },
-		f.Sync,
-		f.Close,
-		func() error { return os.Rename(f.Name(), path) },
-		func() error { return syncDir(filepath.Dir(path)) },
-	} {
-		if err := step(); err != nil {
-			return fmt.Errorf("safetensors: %s: %w", path, cause(err))
-		}
+	if err := disk.WriteFile(path, func(w io.Writer) error { return WriteFunc(w, tensors, metadata, data) }); err != nil {
+		return fmt.Errorf("safetensors: %s: %w", path, err)
 	}
 	return nil
-}
-
-// syncDir makes a rename durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }
 
 // layout returns the tensors in file order, their sizes in bytes, and the
