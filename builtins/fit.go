@@ -203,6 +203,9 @@ func (f *fitting) train(ctx context.Context) error {
 	}
 	saved, begun, computed := time.Now(), time.Now(), 0
 	total := int64(f.trainer.Total())
+	if f.adapter != nil {
+		f.trainer.Hold(f.saveSteps)
+	}
 	for u, err := range f.trainer.Steps(ctx) {
 		if err != nil {
 			if ctx.Err() != nil {

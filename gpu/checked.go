@@ -89,6 +89,20 @@ func (c *checked) Download(dst []float32, src Buf) {
 	}
 }
 
+func (c *checked) Fetch(src Buf) func([]float32) error {
+	if c.err != nil {
+		err := c.err
+		return func([]float32) error { return err }
+	}
+	wait := c.Device.Fetch(src)
+	return func(dst []float32) error {
+		if len(dst) != src.Len {
+			return fmt.Errorf("gpu: fetch: dst has %d elements: it needs %d", len(dst), src.Len)
+		}
+		return wait(dst)
+	}
+}
+
 func (c *checked) Copy(dst, src Buf) {
 	if c.ok("copy", sizes{{"dst", dst, src.Len}}) &&
 		c.require(!dst.Type.WeightsOnly(), "copy: %v to %v: nothing is quantised here", src.Type, dst.Type) {
@@ -321,12 +335,24 @@ func (c *checked) SumSquares(out, x Buf) {
 	}
 }
 
-func (c *checked) AdamW(w, g, m, v, sumsq Buf, o AdamW) {
+func (c *checked) Sum(out, x Buf) {
+	if c.require(out.Len > 0, "sum: out is empty") {
+		c.Device.Sum(out, x)
+	}
+}
+
+func (c *checked) Guard(guard Buf) {
+	if c.ok("guard", sizes{{"guard", guard, GuardLen}}) {
+		c.Device.Guard(guard)
+	}
+}
+
+func (c *checked) AdamW(w, g, m, v, guard Buf, o AdamW) {
 	n := w.Len
 	if c.ok("adamw", sizes{{"g", g, n}, {"m", m, n}, {"v", v, n}}) &&
-		c.require(o.MaxNorm <= 0 || sumsq.Len > 0, "adamw: clipping needs the sum of squares") &&
+		c.require(guard.Len == GuardLen || guard.Len == 0 && o.MaxNorm <= 0, "adamw: the guard has %d elements: it needs %d, and clipping needs it", guard.Len, GuardLen) &&
 		c.require(o.Step >= 1, "adamw: step %d: the first is 1", o.Step) {
-		c.Device.AdamW(w, g, m, v, sumsq, o)
+		c.Device.AdamW(w, g, m, v, guard, o)
 	}
 }
 

@@ -35,8 +35,10 @@ func TestWrongArguments(t *testing.T) {
 		"target 2":         func() { d.CrossEntropy(f(1), f(2), []int32{2}, 2, 0) },
 		"p is 1":           func() { d.Dropout(f(1), f(1), 1, []int32{0, 1}, []uint64{0}, 1) },
 		"0 keys for 1":     func() { d.Dropout(f(1), f(1), 1, []int32{0, 1}, nil, 0) },
-		"adamw: clipping":  func() { d.AdamW(f(1), f(1), f(1), f(1), gpu.Buf{}, gpu.AdamW{Step: 1, MaxNorm: 1}) },
-		"adamw: step 0":    func() { d.AdamW(f(1), f(1), f(1), f(1), f(1), gpu.AdamW{}) },
+		"and clipping nee": func() { d.AdamW(f(1), f(1), f(1), f(1), gpu.Buf{}, gpu.AdamW{Step: 1, MaxNorm: 1}) },
+		"adamw: step 0":    func() { d.AdamW(f(1), f(1), f(1), f(1), gpu.Buf{}, gpu.AdamW{}) },
+		"adamw: the guard": func() { d.AdamW(f(1), f(1), f(1), f(1), f(1), gpu.AdamW{Step: 1}) },
+		"guard: guard has": func() { d.Guard(f(2)) },
 		"argmax: logits":   func() { d.Argmax(make([]int32, 2), make([]float32, 2), f(3), 2) },
 		"length 3 of row": func() {
 			d.AttentionCached(f(4), f(4), f(4), f(4), gpu.Cached{Slot: []int32{0}, Len: []int32{3}, Context: 2, Heads: 2, KVHeads: 1, Dim: 2})

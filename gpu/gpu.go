@@ -83,6 +83,10 @@ type Memory interface {
 	Upload(dst Buf, src []float32)
 	// Download copies src to dst, widened, after all calls before it have run.
 	Download(dst []float32, src Buf)
+	// Fetch begins to copy src, which later calls may overwrite, and does not
+	// wait. What it returns waits for the copy alone and leaves it, widened, in
+	// dst; an error there is that of Sync, which it does not take away.
+	Fetch(src Buf) (wait func(dst []float32) error)
 	// Copy copies src to dst, converting between types; no type is converted
 	// to one for weights only. The lengths are equal.
 	Copy(dst, src Buf)
@@ -122,10 +126,19 @@ type Cached struct {
 // AdamW holds the numbers of one optimiser step, in torch's meaning.
 type AdamW struct {
 	LR, Beta1, Beta2, Eps, WeightDecay float64
-	Step                               int     // 1 for the first
+	Step                               int     // 1 for the first; those that a guard skipped count
 	GradScale                          float64 // gradients are multiplied by it first (1/tokens)
 	MaxNorm                            float64 // clip to this norm of the scaled gradients; 0: no clipping
 }
+
+// A guard is what decides about an update without asking the host: three
+// numbers on the device, of which the first two must be finite.
+const (
+	GuardSquares = iota // Σg², of the gradients
+	GuardLoss           // Σ of the losses
+	GuardSkips          // updates that were skipped so far
+	GuardLen
+)
 
 // Ops is what a transformer of the Llama family needs, fused where it pays.
 // "+=" means that the op adds to what is there. Activations and their
@@ -193,12 +206,18 @@ type Ops interface {
 	// splitmix64, started at the key, are below p·2²⁴, where i counts the
 	// sequence's elements. x (N, dim), one key for each sequence. out may be x.
 	Dropout(out, x Buf, dim int, starts []int32, keys []uint64, p float32)
+	// Sum: out[0] += Σx, summed in a fixed order.
+	Sum(out, x Buf)
 	// SumSquares: out[0] = Σx², summed in a fixed order.
 	SumSquares(out, x Buf)
-	// AdamW updates w, m and v (all F32) from the gradients g; sumsq holds
-	// Σg² as SumSquares left it and is read only if o.MaxNorm > 0:
-	// the factor is min(1, MaxNorm/(sqrt(sumsq)·GradScale + 1e-6)).
-	AdamW(w, g, m, v, sumsq Buf, o AdamW)
+	// Guard: guard[GuardSkips] += 1 if one of the two before it is not finite.
+	Guard(guard Buf)
+	// AdamW updates w, m and v (all F32) from the gradients g. If there is a
+	// guard, which clipping needs, nothing changes unless its first two are
+	// finite; gradients are multiplied by min(1, MaxNorm/(sqrt(Σg²)·GradScale +
+	// 1e-6)) if o.MaxNorm > 0; and the moments are corrected for the Step that it
+	// would be without the skips.
+	AdamW(w, g, m, v, guard Buf, o AdamW)
 	// Argmax writes the index of the largest logit of each row (the first of
 	// equals) and its log-probability. It waits for the device.
 	Argmax(ids []int32, logp []float32, logits Buf, vocab int)

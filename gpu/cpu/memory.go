@@ -120,6 +120,17 @@ func (d *device) Download(dst []float32, src gpu.Buf) {
 	}
 }
 
+// Fetch has nothing to wait for.
+func (d *device) Fetch(src gpu.Buf) func([]float32) error {
+	values := make([]float32, src.Len)
+	d.Download(values, src)
+	err := d.err
+	return func(dst []float32) error {
+		copy(dst, values)
+		return err
+	}
+}
+
 // Zero clears b.
 func (d *device) Zero(b gpu.Buf) {
 	if d.err == nil && b.Len > 0 {

@@ -178,6 +178,34 @@ func (d *device) Argmax(ids []int32, logp []float32, logits gpu.Buf, vocab int) 
 	})
 }
 
+// Sum: out[0] += Σx.
+func (d *device) Sum(out, x gpu.Buf) {
+	if !d.floats("sum", out, x) {
+		return
+	}
+	sum := float64(floats(out)[0])
+	for _, v := range floats(x) {
+		sum += float64(v)
+	}
+	floats(out)[0] = float32(sum)
+}
+
+// Guard counts a skip unless both sums are finite.
+func (d *device) Guard(guard gpu.Buf) {
+	if d.floats("guard", guard) && !sound(floats(guard)) {
+		floats(guard)[gpu.GuardSkips]++
+	}
+}
+
+// sound reports whether both sums of a guard are finite.
+func sound(guard []float32) bool {
+	sum := float64(guard[gpu.GuardSquares]) + float64(guard[gpu.GuardLoss])
+	return !math.IsNaN(sum) && !math.IsInf(sum, 0)
+}
+
+// floats returns the elements of b, which is F32.
+func floats(b gpu.Buf) []float32 { return unsafe.Slice((*float32)(b.Ptr), b.Len) }
+
 // SumSquares: out[0] = Σx², in ranges that do not depend on the workers.
 func (d *device) SumSquares(out, x gpu.Buf) {
 	if !d.floats("sum of squares", out, x) {
@@ -198,17 +226,23 @@ func (d *device) SumSquares(out, x gpu.Buf) {
 }
 
 // AdamW updates w, m and v. The scalars are computed in float64.
-func (d *device) AdamW(w, g, m, v, sumsq gpu.Buf, o gpu.AdamW) {
-	if !d.floats("adamw", w, g, m, v, sumsq) {
+func (d *device) AdamW(w, g, m, v, guard gpu.Buf, o gpu.AdamW) {
+	if !d.floats("adamw", w, g, m, v, guard) {
 		return
 	}
-	grad := o.GradScale
+	grad, t := o.GradScale, float64(o.Step)
+	if guard.Len > 0 {
+		if !sound(floats(guard)) {
+			return
+		}
+		t -= float64(floats(guard)[gpu.GuardSkips])
+	}
 	if o.MaxNorm > 0 {
-		norm := math.Sqrt(float64(*(*float32)(sumsq.Ptr))) * o.GradScale
+		norm := math.Sqrt(float64(floats(guard)[gpu.GuardSquares])) * o.GradScale
 		grad *= min(1, o.MaxNorm/(norm+1e-6))
 	}
-	step := o.LR / (1 - math.Pow(o.Beta1, float64(o.Step)))
-	root := 1 / math.Sqrt(1-math.Pow(o.Beta2, float64(o.Step)))
+	step := o.LR / (1 - math.Pow(o.Beta1, t))
+	root := 1 / math.Sqrt(1-math.Pow(o.Beta2, t))
 	d.pool.each(w.Len, grain, func(i, to, _ int) {
 		C.adamw(d.isa, from(w, i), from(g, i), from(m, i), from(v, i), C.long(to-i), C.float(grad),
 			C.float(1-o.LR*o.WeightDecay), C.float(1-o.Beta1), C.float(1-o.Beta2), C.float(step), C.float(root), C.float(o.Eps))

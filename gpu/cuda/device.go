@@ -24,6 +24,7 @@ type device struct {
 	queue   queue
 	gemms   gemms
 	ports   ports      // to and from the host
+	fetches fetches    // to the host, later
 	parts   gpu.Buf    // partial sums
 	factor  [2]gpu.Buf // of a product, in the type of activations
 	err     error      // the first failure since the last Sync
@@ -78,6 +79,9 @@ func (d *device) start(o Options) error {
 	if err := d.ports.open(d.ctx); err != nil {
 		return err
 	}
+	if err := d.fetches.open(d.ctx); err != nil {
+		return err
+	}
 	if err := d.queue.open(d); err != nil {
 		return err
 	}
@@ -126,7 +130,7 @@ func (d *device) Close() error {
 			d.gemms.close()
 			err = errors.Join(err, d.lt.Close())
 		}
-		err = errors.Join(err, d.queue.close(d.ctx), d.ports.close(d.ctx))
+		err = errors.Join(err, d.queue.close(d.ctx), d.ports.close(d.ctx), d.fetches.close(d.ctx))
 		for _, s := range d.arena.pieces {
 			err = errors.Join(err, d.ctx.Free(s.at))
 		}

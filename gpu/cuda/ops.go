@@ -243,16 +243,19 @@ func (d *device) SumSquares(out, x gpu.Buf) {
 	d.launch("sum_squares", nil, rowsOf(1, 256), out, d.parts, blocks)
 }
 
-// AdamW updates w, m and v. The scalars, which change with every step, are
-// computed in float64 and staged.
-func (d *device) AdamW(w, g, m, v, sumsq gpu.Buf, o gpu.AdamW) {
-	root := math.Sqrt(1 - math.Pow(o.Beta2, float64(o.Step)))
-	step := []float32{
-		float32(o.GradScale), float32(max(o.MaxNorm, 0)), float32(1 - o.LR*o.WeightDecay), float32(1 - o.Beta1), float32(1 - o.Beta2), float32(o.Beta2),
-		float32(o.LR / (1 - math.Pow(o.Beta1, float64(o.Step)))), float32(root), float32(o.Eps),
+// Sum: out[0] += Σx.
+func (d *device) Sum(out, x gpu.Buf) { d.launch("sum", nil, rowsOf(1, 256), out, x, x.Len) }
+
+// Guard counts a skip unless both sums are finite.
+func (d *device) Guard(guard gpu.Buf) { d.launch("guard", nil, rowsOf(1, 1), guard) }
+
+// AdamW updates w, m and v. What changes with every step is staged; what the
+// step comes to is computed on the device, which has the guard.
+func (d *device) AdamW(w, g, m, v, guard gpu.Buf, o gpu.AdamW) {
+	if !d.grow(&d.parts, gpu.F32, 2*sumParts) {
+		return
 	}
-	if o.MaxNorm <= 0 {
-		sumsq = gpu.Buf{}
-	}
-	d.launch("adamw", nil, each(w.Len), w, g, m, v, gpu.Buf{}, sumsq, stageOf(d, step), w.Len)
+	rule := []float64{o.GradScale, max(o.MaxNorm, 0), o.LR, o.Beta1, o.Beta2, o.Eps, o.WeightDecay, float64(o.Step)}
+	d.launch("adamw_step", nil, rowsOf(1, 1), d.parts, stageOf(d, rule), guard)
+	d.launch("adamw", nil, each(w.Len), w, g, m, v, d.parts, w.Len)
 }

@@ -143,16 +143,20 @@ func (d *device) Download(dst []float32, src gpu.Buf) {
 		return
 	}
 	d.receive(src.Ptr, src.Type.Bytes(src.Len), func(piece []byte, from int) {
-		if src.Type == gpu.BF16 {
-			for i := range len(piece) / 2 {
-				dst[from/2+i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(piece[2*i:])) << 16)
-			}
-			return
-		}
-		for i := range len(piece) / 4 {
-			dst[from/4+i] = math.Float32frombits(binary.LittleEndian.Uint32(piece[4*i:]))
-		}
+		at, n := from/src.Type.Bytes(1), len(piece)/src.Type.Bytes(1)
+		widen(dst[at:at+n], piece, src.Type)
 	})
+}
+
+// widen reads numbers of type t, F32 or BF16.
+func widen(dst []float32, raw []byte, t gpu.Type) {
+	for i := range dst {
+		if t == gpu.BF16 {
+			dst[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(raw[2*i:])) << 16)
+		} else {
+			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
+		}
+	}
 }
 
 // narrow rounds f to the nearest BF16, ties to even. A NaN stays one.

@@ -18,7 +18,7 @@ func TestReplay(t *testing.T) {
 	}
 	defer d.Close()
 	const rows, dim = 5, 8
-	table, out, sum := d.Alloc(gpu.F32, 9*dim), d.Alloc(gpu.BF16, rows*dim), d.Alloc(gpu.F32, 1)
+	table, out, guard := d.Alloc(gpu.F32, 9*dim), d.Alloc(gpu.BF16, rows*dim), d.Alloc(gpu.F32, gpu.GuardLen)
 	numbers := make([]float32, 9*dim)
 	for i := range numbers {
 		numbers[i] = float32(i / dim)
@@ -40,7 +40,7 @@ func TestReplay(t *testing.T) {
 		d.Embed(out, table, ids, dim)
 		d.Zero(m)
 		d.Zero(v)
-		d.AdamW(w, g, m, v, sum, gpu.AdamW{LR: rate, Beta1: 0.9, Beta2: 0.999, Step: 1, GradScale: 1})
+		d.AdamW(w, g, m, v, guard, gpu.AdamW{LR: rate, Beta1: 0.9, Beta2: 0.999, Step: 1, GradScale: 1})
 		got, weights := make([]float32, rows*dim), make([]float32, 3)
 		d.Download(got, out)
 		d.Download(weights, w)

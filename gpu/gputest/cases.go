@@ -2,6 +2,7 @@ package gputest
 
 import (
 	"math"
+	"slices"
 
 	"starbook/gpu"
 )
@@ -25,6 +26,7 @@ var cases = []struct {
 	{"axpy", axpy},
 	{"dropout", drop},
 	{"sumsquares", sumSquares},
+	{"sum", sum},
 	{"adamw", adamw},
 	{"argmax", argmax},
 }
@@ -460,7 +462,49 @@ func sumSquares(r *rig) {
 	}
 }
 
+func sum(r *rig) {
+	for _, n := range append([]int{0}, sizes...) {
+		r.at("%d", n)
+		x, out, fetched := r.trained(n), r.trained(1), r.floats(1)
+		r.on(func(d gpu.Device, get func(both) gpu.Buf) {
+			d.Sum(get(out), get(x))
+			got := make([]float32, 1)
+			wait := d.Fetch(get(out))
+			d.Sum(get(out), get(x)) // after the copy
+			if err := wait(got); err != nil {
+				r.t.Error(err)
+			}
+			d.Upload(get(fetched), got)
+		})
+		r.equal("out", out)
+		r.equal("fetched", fetched)
+	}
+}
+
+// guarded returns a guard of gradients g, with a loss and so many skips.
+func (r *rig) guarded(g both, loss, skips float32) both {
+	guard := r.set(r.floats(gpu.GuardLen), []float32{0, loss, skips})
+	r.on(func(d gpu.Device, get func(both) gpu.Buf) {
+		d.SumSquares(get(guard).Slice(gpu.GuardSquares, 1), get(g))
+		d.Guard(get(guard))
+	})
+	return guard
+}
+
 func adamw(r *rig) {
+	inf := float32(math.Inf(1))
+	for _, loss := range []float32{3, inf, -inf, float32(math.NaN())} {
+		r.at("a loss of %v", loss)
+		o := gpu.AdamW{LR: 1e-2, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, Step: 4, GradScale: 1, MaxNorm: 1}
+		w, g, m, v := r.trained(9), r.trained(9), r.trained(9), r.floats(9)
+		before, guard := download(r.dev[0], w[false]), r.guarded(g, loss, 1)
+		r.on(func(d gpu.Device, get func(both) gpu.Buf) { d.AdamW(get(w), get(g), get(m), get(v), get(guard), o) })
+		r.equal("w", w)
+		skips := download(r.dev[0], guard[false])[gpu.GuardSkips]
+		if sound := loss == 3; sound != (skips == 1) || sound == slices.Equal(before, download(r.dev[0], w[false])) {
+			r.t.Errorf("%s: %v skips, and of the weights %v became %v", r.shape, skips, before, download(r.dev[0], w[false]))
+		}
+	}
 	for _, n := range sizes {
 		for _, o := range []gpu.AdamW{
 			{LR: 1e-2, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, Step: 1, GradScale: 1},
@@ -468,11 +512,11 @@ func adamw(r *rig) {
 			{LR: 1e-3, Beta1: 0.8, Beta2: 0.99, Eps: 1e-6, Step: 7, WeightDecay: 0.1, GradScale: 3, MaxNorm: 0.1},
 		} {
 			r.at("%d, %+v", n, o)
-			w, g, m, v, sum := r.trained(n), r.trained(n), r.trained(n), r.floats(n), r.floats(1)
+			w, g, m, v := r.trained(n), r.trained(n), r.trained(n), r.floats(n)
+			guard := r.guarded(g, 1, float32(o.Step/2))
 			r.on(func(d gpu.Device, get func(both) gpu.Buf) {
-				d.SumSquares(get(sum), get(g))
 				for range 3 {
-					d.AdamW(get(w), get(g), get(m), get(v), get(sum), o)
+					d.AdamW(get(w), get(g), get(m), get(v), get(guard), o)
 				}
 			})
 			r.equal("w", w)

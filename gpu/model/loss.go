@@ -19,14 +19,78 @@ func (p *Pass) Loss(b *Batch) ([]float32, error) {
 	return p.collect()
 }
 
+// collect waits for the losses and puts them in their rows.
+func (p *Pass) collect() ([]float32, error) {
+	nll, got := p.nll[:p.real], p.picknll[:len(p.picked)]
+	clear(nll)
+	if len(got) > 0 {
+		p.m.dev.Download(got, p.losses.Slice(0, len(got)))
+	}
+	if err := p.m.dev.Sync(); err != nil {
+		return nil, fmt.Errorf("model: %w", err)
+	}
+	for i, row := range p.picked {
+		nll[row] = got[i]
+	}
+	return nll, nil
+}
+
 // Gradient returns what Loss does, with dropout, and adds the gradient of the
 // sum to Params().G. key decides what is dropped.
 func (p *Pass) Gradient(b *Batch, key uint64) ([]float32, error) {
+	if err := p.gradient(b, key, gpu.Buf{}); err != nil {
+		return nil, err
+	}
+	return p.collect()
+}
+
+// Losses are the negative log-probabilities of a batch's targets, on their way.
+type Losses struct {
+	counts []int // of the targets of each sequence
+	wait   func(dst []float32) error
+}
+
+// Begin is Gradient that waits for nothing. It adds the sum of the losses to
+// sum, a number on the device.
+func (p *Pass) Begin(b *Batch, key uint64, sum gpu.Buf) (Losses, error) {
+	if err := p.gradient(b, key, sum); err != nil {
+		return Losses{}, err
+	}
+	l := Losses{make([]int, b.Sequences()), p.m.dev.Fetch(p.losses.Slice(0, len(p.picked)))}
+	s := 0
+	for _, row := range p.picked {
+		for row >= b.Starts[s+1] {
+			s++
+		}
+		l.counts[s]++
+	}
+	return l, nil
+}
+
+// Wait returns the losses of each sequence's targets, in their order.
+func (l Losses) Wait() ([][]float32, error) {
+	n := 0
+	for _, c := range l.counts {
+		n += c
+	}
+	all, out := make([]float32, n), make([][]float32, len(l.counts))
+	if err := l.wait(all); err != nil {
+		return nil, fmt.Errorf("model: %w", err)
+	}
+	for i, c := range l.counts {
+		out[i], all = all[:c], all[c:]
+	}
+	return out, nil
+}
+
+// gradient puts a batch's way there and back into the device's hands. The sum
+// of the losses is added to sum, if that is given.
+func (p *Pass) gradient(b *Batch, key uint64, sum gpu.Buf) error {
 	if !p.train {
-		return nil, fmt.Errorf("model: gradient: the pass was not made for training")
+		return fmt.Errorf("model: gradient: the pass was not made for training")
 	}
 	if err := p.begin(b); err != nil {
-		return nil, err
+		return err
 	}
 	if p.key = key; p.a != nil {
 		p.key, p.drop = mix(key, p.a.LoRA.Seed), float32(p.a.LoRA.Dropout)
@@ -34,10 +98,11 @@ func (p *Pass) Gradient(b *Batch, key uint64) ([]float32, error) {
 	s := p.m.Config.seqs(p.whole.starts)
 	p.forward(p.ids, s)
 	p.pick(b)
+	p.sum = sum
 	p.cost(true)
 	p.backward(p.ids, s)
-	p.drop = 0
-	return p.collect()
+	p.drop, p.sum = 0, gpu.Buf{}
+	return nil
 }
 
 // pick lists the rows that have a target, in segments of C rows at most.
@@ -125,25 +190,12 @@ func (p *Pass) cost(train bool) {
 			return nil
 		}
 		d.CrossEntropy(losses, k.logits, k.targets, c.Vocab, 1)
+		if p.sum.Len > 0 {
+			d.Sum(p.sum, losses) // those of the filling are 0
+		}
 		dx := p.dchunk.Slice(0, k.n*c.Hidden)
 		p.back(k.fan, k.n, k.x, dx, 0, k.logits)
 		d.EmbedBack(p.dnorm, dx, k.rows, c.Hidden) // scatters them
 		return nil
 	})
-}
-
-// collect waits for the losses and puts them in their rows.
-func (p *Pass) collect() ([]float32, error) {
-	nll, got := p.nll[:p.real], p.picknll[:len(p.picked)]
-	clear(nll)
-	if len(got) > 0 {
-		p.m.dev.Download(got, p.losses.Slice(0, len(got)))
-	}
-	if err := p.m.dev.Sync(); err != nil {
-		return nil, fmt.Errorf("model: %w", err)
-	}
-	for i, row := range p.picked {
-		nll[row] = got[i]
-	}
-	return nll, nil
 }

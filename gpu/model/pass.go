@@ -11,13 +11,11 @@ import (
 // Pass is a Transformer, an adapter or none, and the activations of one
 // micro-batch. They lie in two arenas that are allocated once, for a number of
 // rows that no batch may exceed.
-//
-// What is cheap to compute again is not kept for the backward pass: the
-// outputs of norms and of SwiGLU.
 type Pass struct {
 	m      *Transformer
 	a      *Adapter // nil: none
 	train  bool
+	again  int  // what the backward pass computes again: see NewTraining
 	full   bool // every weight gets a gradient, not only the adapter
 	lowest int  // the lowest layer that is trained
 	rows   int  // the most rows of a batch
@@ -35,6 +33,7 @@ type Pass struct {
 	filled  [2][]int32 // its rows and targets
 	nll     []float32
 	picknll []float32
+	sum     gpu.Buf // where losses are added up; none: nowhere
 	key     uint64  // of dropout in this batch
 	drop    float32 // probability; 0 except while training
 
@@ -70,8 +69,8 @@ type activations struct {
 	layers []layerActivations
 	last   gpu.Buf // (N, D) residual stream behind the last layer
 	inv    gpu.Buf // (N) of the last norm
-	norm   gpu.Buf // (N, D) output of whichever norm ran last
-	act    gpu.Buf // (N, F) output of SwiGLU
+	norm   gpu.Buf // (N, D) output of the last norm, and of others that keep none of their own
+	act    gpu.Buf // (N, F) output of SwiGLU, likewise
 	chunk  gpu.Buf // (C, D) the rows of norm that logits are computed for
 	thead  gpu.Buf // (C, ranks) chunk·Aᵀ
 	logits gpu.Buf // (C, V), then their gradient
@@ -92,6 +91,7 @@ type activations struct {
 // layers share one.
 type layerActivations struct {
 	x    gpu.Buf        // (N, D) residual stream before the block
+	nrm1 gpu.Buf        // (N, D) x normed
 	inv1 gpu.Buf        // (N)
 	q    gpu.Buf        // (N, H·E), normed and rotated
 	k, v gpu.Buf        // (N, K·E), k normed and rotated
@@ -102,9 +102,11 @@ type layerActivations struct {
 	att  gpu.Buf        // (N, H·E)
 	lse  gpu.Buf        // (N, H)
 	mid  gpu.Buf        // (N, D) residual stream between attention and feed-forward
+	nrm2 gpu.Buf        // (N, D) mid normed
 	inv2 gpu.Buf        // (N)
 	gate gpu.Buf        // (N, F), then its gradient
 	up   gpu.Buf        // (N, F), then its gradient
+	act  gpu.Buf        // (N, F) output of SwiGLU
 	t    [sites]gpu.Buf // (N, ranks) x·Aᵀ
 }
 
@@ -112,10 +114,30 @@ type layerActivations struct {
 // not be nil unless the Transformer is unfrozen; gradients then go to a's
 // parameters and to nothing else.
 func NewPass(m *Transformer, a *Adapter, rows int, train bool) (*Pass, error) {
+	return newPassOf(m, a, rows, train, RecomputeCheap)
+}
+
+// What the backward pass computes again, instead of keeping it from the forward
+// pass. It changes no bit.
+const (
+	RecomputeNone   = iota // nothing
+	RecomputeCheap         // the outputs of norms and of SwiGLU
+	RecomputeBlocks        // all but the inputs of the blocks, which takes a second forward pass
+)
+
+// NewTraining returns a Pass that trains: see NewPass and RecomputeNone.
+func NewTraining(m *Transformer, a *Adapter, rows, recompute int) (*Pass, error) {
+	if recompute < RecomputeNone || recompute > RecomputeBlocks {
+		return nil, fmt.Errorf("model: recompute is %d: it is 0, 1 or 2", recompute)
+	}
+	return newPassOf(m, a, rows, true, recompute)
+}
+
+func newPassOf(m *Transformer, a *Adapter, rows int, train bool, recompute int) (*Pass, error) {
 	if err := check(m, a, rows, train); err != nil {
 		return nil, err
 	}
-	p := layPass(m, a, rows, train)
+	p := layPass(m, a, rows, train, recompute)
 	m.angles(min(rows, m.Config.MaxPositions))
 	p.acts.buf, p.exact.buf = m.dev.Alloc(m.dev.Activations(), p.acts.taken), m.dev.Alloc(gpu.F32, p.exact.taken)
 	if err := m.dev.Sync(); err != nil {
@@ -124,15 +146,15 @@ func NewPass(m *Transformer, a *Adapter, rows int, train bool) (*Pass, error) {
 	return p, nil
 }
 
-// PassBytes returns what Bytes of such a Pass would be.
-func PassBytes(m *Transformer, a *Adapter, rows int, train bool) int {
-	return layPass(m, a, rows, train).Bytes()
+// TrainingBytes returns what Bytes of such a Pass would be.
+func TrainingBytes(m *Transformer, a *Adapter, rows, recompute int) int {
+	return layPass(m, a, rows, true, recompute).Bytes()
 }
 
 // layPass lays a Pass out without giving it memory.
-func layPass(m *Transformer, a *Adapter, rows int, train bool) *Pass {
+func layPass(m *Transformer, a *Adapter, rows int, train bool, recompute int) *Pass {
 	p := &Pass{
-		m: m, a: a, train: train, full: train && a == nil, rows: rows, c: m.dev.Pad(max(64, 1<<24/m.Config.Vocab)),
+		m: m, a: a, train: train, again: recompute, full: train && a == nil, rows: rows, c: m.dev.Pad(max(64, 1<<24/m.Config.Vocab)),
 		pos: make([]int32, 0, rows), picked: make([]int32, 0, rows), targets: make([]int32, 0, rows),
 		nll: make([]float32, rows), picknll: make([]float32, rows),
 	}
@@ -205,11 +227,13 @@ func (p *Pass) fit(n int) {
 	att, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
 	p.n, p.acts.taken, p.exact.taken = n, 0, 0
 	for l := range p.layers {
-		if l > 0 && !p.train {
-			p.layers[l] = p.layers[0]
+		a := &p.layers[l]
+		if l > 0 && p.shares() {
+			if *a = p.layers[0]; p.train {
+				a.x = take(n * c.Hidden)
+			}
 			continue
 		}
-		a := &p.layers[l]
 		a.x, a.inv1 = take(n*c.Hidden), p.exact.take(n)
 		a.q, a.k, a.v = take(n*att), take(n*kv), take(n*kv)
 		if c.family().qkNorm {
@@ -221,11 +245,19 @@ func (p *Pass) fit(n int) {
 		a.att, a.lse = take(n*att), p.exact.take(n*c.Heads)
 		a.mid, a.inv2 = take(n*c.Hidden), p.exact.take(n)
 		a.gate, a.up = take(n*c.FeedForward), take(n*c.FeedForward)
+		if p.train && p.again == RecomputeNone {
+			a.nrm1, a.nrm2, a.act = take(n*c.Hidden), take(n*c.Hidden), take(n*c.FeedForward)
+		}
 		p.fitAdapter(l)
 	}
 	rows := min(n, p.c)
 	p.last, p.inv, p.norm = take(n*c.Hidden), p.exact.take(n), take(n*c.Hidden)
-	p.act, p.losses = take(n*c.FeedForward), p.exact.take(n+rows)
+	if p.losses = p.exact.take(n + rows); !p.train || p.again > RecomputeNone {
+		p.act = take(n * c.FeedForward)
+		for l := range p.layers {
+			p.layers[l].nrm1, p.layers[l].nrm2, p.layers[l].act = p.norm, p.norm, p.act
+		}
+	}
 	p.chunk, p.logits = take(rows*c.Hidden), take(rows*c.Vocab)
 	if p.a != nil {
 		ranks = p.a.width
@@ -242,9 +274,21 @@ func (p *Pass) fit(n int) {
 	p.dact, p.dchunk, p.dt = take(n*c.FeedForward), take(rows*c.Hidden), take(n*ranks)
 }
 
+// shares reports whether the layers have their activations in one place, but
+// for their inputs in training.
+func (p *Pass) shares() bool { return !p.train || p.again == RecomputeBlocks }
+
 func (p *Pass) fitAdapter(l int) {
 	switch t := &p.layers[l].t; {
 	case p.a == nil:
+	case p.train && p.shares():
+		for s := range sites {
+			widest := 0
+			for l := range p.a.sites {
+				widest = max(widest, p.a.sites[l][s].ranks)
+			}
+			t[s] = p.acts.take(p.n * widest)
+		}
 	case p.train:
 		for s := range sites {
 			t[s] = p.acts.take(p.n * p.a.sites[l][s].ranks)

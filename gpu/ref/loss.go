@@ -61,6 +61,28 @@ func (device[T]) Argmax(ids []int32, logp []float32, logits gpu.Buf, vocab int) 
 	}
 }
 
+// Sum: out[0] += Σx.
+func (device[T]) Sum(out, x gpu.Buf) {
+	sum := At(out, 0)
+	for _, v := range elems[T](x) {
+		sum += float64(v)
+	}
+	Set(out, 0, sum)
+}
+
+// Guard counts a skip unless both sums are finite.
+func (device[T]) Guard(guard gpu.Buf) {
+	if !sound(guard) {
+		Set(guard, gpu.GuardSkips, At(guard, gpu.GuardSkips)+1)
+	}
+}
+
+// sound reports whether both sums of a guard are finite.
+func sound(guard gpu.Buf) bool {
+	sum := At(guard, gpu.GuardSquares) + At(guard, gpu.GuardLoss)
+	return !math.IsNaN(sum) && !math.IsInf(sum, 0)
+}
+
 // SumSquares: out[0] = Σx².
 func (device[T]) SumSquares(out, x gpu.Buf) {
 	xs := elems[T](x)
@@ -69,13 +91,19 @@ func (device[T]) SumSquares(out, x gpu.Buf) {
 
 // AdamW is torch's: decay first, then the moments, then the step with eps
 // outside the bias-corrected root.
-func (device[T]) AdamW(w, g, m, v, sumsq gpu.Buf, o gpu.AdamW) {
-	factor := o.GradScale
-	if o.MaxNorm > 0 {
-		factor *= min(1, o.MaxNorm/(math.Sqrt(At(sumsq, 0))*o.GradScale+1e-6))
+func (device[T]) AdamW(w, g, m, v, guard gpu.Buf, o gpu.AdamW) {
+	factor, t := o.GradScale, float64(o.Step)
+	if guard.Len > 0 {
+		if !sound(guard) {
+			return
+		}
+		t -= At(guard, gpu.GuardSkips)
 	}
-	c1 := 1 - math.Pow(o.Beta1, float64(o.Step))
-	c2 := 1 - math.Pow(o.Beta2, float64(o.Step))
+	if o.MaxNorm > 0 {
+		factor *= min(1, o.MaxNorm/(math.Sqrt(At(guard, gpu.GuardSquares))*o.GradScale+1e-6))
+	}
+	c1 := 1 - math.Pow(o.Beta1, t)
+	c2 := 1 - math.Pow(o.Beta2, t)
 	ws, gs, ms, vs := elems[T](w), elems[T](g), elems[T](m), elems[T](v)
 	for i := range ws {
 		grad := float64(gs[i]) * factor

@@ -164,6 +164,16 @@ func (device[T]) Download(dst []float32, src gpu.Buf) {
 	}
 }
 
+// Fetch has nothing to wait for.
+func (d device[T]) Fetch(src gpu.Buf) func([]float32) error {
+	values := make([]float32, src.Len)
+	d.Download(values, src)
+	return func(dst []float32) error {
+		copy(dst, values)
+		return nil
+	}
+}
+
 // Copy copies src to dst.
 func (device[T]) Copy(dst, src gpu.Buf) {
 	for i := range src.Len {

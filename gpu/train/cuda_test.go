@@ -29,4 +29,5 @@ func TestResumeIsBitExactOnCUDA(t *testing.T) { onCUDA(t, resumeIsBitExact) }
 func TestCurveOnCUDA(t *testing.T)            { onCUDA(t, curveIsTheTrainers) }
 
 func TestInterruptedEvaluationOnCUDA(t *testing.T) { onCUDA(t, interruptedEvaluationIsMadeUp) }
+func TestUpdatesAreReadLateOnCUDA(t *testing.T)    { onCUDA(t, updatesAreReadLate) }
 func TestMicroBatchesOnCUDA(t *testing.T)          { onCUDA(t, updatesDoNotDependOnMicroBatches) }

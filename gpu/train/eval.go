@@ -54,6 +54,17 @@ func (t *Trainer) Evaluate(ctx context.Context) (Eval, error) {
 	return e, nil
 }
 
+// cost sums the losses of sequence i of the batch and counts its targets.
+func (t *Trainer) cost(nll []float32, i int) (sum float64, targets int) {
+	for row := t.batch.Starts[i]; row < t.batch.Starts[i+1]; row++ {
+		if t.batch.Targets[row] >= 0 {
+			sum += float64(nll[row])
+			targets++
+		}
+	}
+	return sum, targets
+}
+
 // evaluate is Evaluate, kept in the history and compared with the best so far.
 func (t *Trainer) evaluate(ctx context.Context) (Eval, error) {
 	e, err := t.Evaluate(ctx)
@@ -84,10 +95,11 @@ func (t *Trainer) Best() (Eval, bool) {
 // the first.
 func (t *Trainer) BestWeights() []float32 { return t.best }
 
-func (t *Trainer) evalDue() bool {
+// evalDue reports whether update number step is followed by an evaluation.
+func (t *Trainer) evalDue(step int) bool {
 	every := t.o.EvalSteps
 	if every == 0 {
 		every = t.perEpoch
 	}
-	return len(t.eval) > 0 && every > 0 && t.at.Step%every == 0
+	return len(t.eval) > 0 && every > 0 && step%every == 0
 }

@@ -127,13 +127,13 @@ func TestAdamWIsTorchs(t *testing.T) {
 	d := ref.New()
 	for i, c := range cases {
 		n := len(c.Start)
-		w, g, m, v, sumsq := d.Alloc(gpu.F32, n), d.Alloc(gpu.F32, n), d.Alloc(gpu.F32, n), d.Alloc(gpu.F32, n), d.Alloc(gpu.F32, 1)
+		w, g, m, v, guard := d.Alloc(gpu.F32, n), d.Alloc(gpu.F32, n), d.Alloc(gpu.F32, n), d.Alloc(gpu.F32, n), d.Alloc(gpu.F32, gpu.GuardLen)
 		d.Upload(w, c.Start)
 		largest := map[string][]float64{"w": make([]float64, n), "m": make([]float64, n), "v": make([]float64, n)}
 		for s, want := range c.Plain {
 			d.Upload(g, c.Grads[s])
-			d.SumSquares(sumsq, g)
-			d.AdamW(w, g, m, v, sumsq, gpu.AdamW{
+			d.SumSquares(guard.Slice(gpu.GuardSquares, 1), g)
+			d.AdamW(w, g, m, v, guard, gpu.AdamW{
 				LR: c.LR, Beta1: c.Beta1, Beta2: c.Beta2, Eps: c.Eps, WeightDecay: c.WeightDecay,
 				Step: s + 1, GradScale: 1, MaxNorm: c.MaxNorm,
 			})

@@ -14,7 +14,7 @@ import (
 type Memory struct {
 	Rows        int // computed at a time: the micro-batch
 	Activations int // bytes, for so many rows
-	Moments     int // bytes of AdamW's, and of the norm
+	Moments     int // bytes of AdamW's, and of the guard
 	Room        int // bytes that the device had left; 0: not known
 }
 
@@ -45,8 +45,8 @@ func memoryFor(m *model.Transformer, a *model.Adapter, train, eval []Example, o 
 // plan chooses how many rows are computed at a time: want, or as many as fit,
 // but no fewer than the longest example has.
 func plan(m *model.Transformer, a *model.Adapter, params, longest, want int) (Memory, error) {
-	p := Memory{Rows: want, Moments: gpu.F32.Bytes(2*params + 1), Room: m.Device().Room()}
-	need := func(rows int) int { return p.Moments + model.PassBytes(m, a, rows, true) }
+	p := Memory{Rows: want, Moments: gpu.F32.Bytes(2*params + gpu.GuardLen), Room: m.Device().Room()}
+	need := func(rows int) int { return p.Moments + model.TrainingBytes(m, a, rows, model.RecomputeCheap) }
 	if p.Room > 0 && need(want) > p.Room {
 		p.Rows = sort.Search(want, func(rows int) bool { return need(rows+1) > p.Room }) // the most that fit
 	}

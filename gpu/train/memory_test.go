@@ -56,7 +56,7 @@ func TestMemoryIsPlanned(t *testing.T) {
 		}
 		tr.Close()
 	}
-	one, five := model.PassBytes(m, a, 1, true), model.PassBytes(m, a, 5, true)
+	one, five := model.TrainingBytes(m, a, 1, 1), model.TrainingBytes(m, a, 5, 1)
 	for room, advice := range map[int]string{all.Moments + five: "max_tokens = 5,", all.Moments + one - 1: "smaller r", one - 1: "quantised"} {
 		if _, err := begin(room); err == nil || !strings.Contains(err.Error(), advice) {
 			t.Errorf("of %d bytes: %v, want advice with %q", room, err, advice)

@@ -109,9 +109,10 @@ func smolStep(b *testing.B, threads int) func() cost {
 		b.Fatal(err)
 	}
 	b.Cleanup(t.Close)
+	t.Hold(1) // one update a call
 	return func() cost {
 		start, before := time.Now(), usage(b)
-		if _, err := t.update(b.Context()); err != nil {
+		if _, err := t.next(b.Context()); err != nil {
 			b.Fatal(err)
 		}
 		after := usage(b)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 
+	"starbook/gpu"
 	"starbook/gpu/safetensors"
 )
 
@@ -28,8 +29,11 @@ type header struct {
 // Step returns the number of updates done.
 func (s *State) Step() int { return s.At.Step }
 
-// State returns a copy of where t is.
+// State returns a copy of where t is, an update under way included.
 func (t *Trainer) State() (*State, error) {
+	if err := t.settle(); err != nil {
+		return nil, err
+	}
 	s := &State{header: header{t.o, t.data, t.total, t.at}, best: t.best}
 	s.At.Evals = slices.Clone(t.at.Evals)
 	n := t.params.Len()
@@ -58,6 +62,8 @@ func (t *Trainer) Restore(s *State) error {
 	t.dev.Upload(t.params.W, s.w)
 	t.dev.Upload(t.m, s.m)
 	t.dev.Upload(t.v, s.v)
+	t.dev.Upload(t.guard, []float32{gpu.GuardSkips: float32(s.At.Step - s.At.Applied)})
+	t.flight = nil
 	if err := t.dev.Sync(); err != nil {
 		return fmt.Errorf("train: restore state: %w", err)
 	}

@@ -7,6 +7,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -267,6 +269,56 @@ func updatesDoNotDependOnMicroBatches(t *testing.T, dev gpu.Device) {
 	}
 }
 
+// waiting counts how often the host waits for all that the device has to do.
+type waiting struct {
+	gpu.Device
+	waits int
+}
+
+func (w *waiting) Sync() error {
+	w.waits++
+	return w.Device.Sync()
+}
+
+func (w *waiting) Download(dst []float32, src gpu.Buf) {
+	w.waits++
+	w.Device.Download(dst, src)
+}
+
+// Updates follow one another without a wait, one is under way while the body
+// runs, and what they come to is what it is if each is waited for.
+func TestUpdatesAreReadLate(t *testing.T) { onDevices(t, updatesAreReadLate) }
+
+func updatesAreReadLate(t *testing.T, dev gpu.Device) {
+	run := func(hold int) ([]Update, []byte) {
+		d := &waiting{Device: dev}
+		o := options()
+		o.EvalSteps = -1
+		tr := start(t, d, false, o)
+		tr.Hold(hold)
+		d.waits = 0
+		var all []Update
+		for u, err := range tr.Steps(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ahead := tr.flight != nil; ahead != (hold == 0 && u.Step < tr.Total()) {
+				t.Errorf("hold %d: after update %d the next is under way: %v", hold, u.Step, ahead)
+			}
+			all = append(all, u)
+		}
+		if d.waits > 0 {
+			t.Errorf("hold %d: the host waited %d times in %d updates", hold, d.waits, len(all))
+		}
+		return all, bytesOf(t, tr)
+	}
+	late, lateState := run(0)
+	held, heldState := run(1)
+	if !reflect.DeepEqual(late, held) || !bytes.Equal(lateState, heldState) {
+		t.Errorf("read late, updates are\n%+v\nand read at once\n%+v", late, held)
+	}
+}
+
 // poisoned is a device whose losses are not a number in chosen updates.
 type poisoned struct {
 	gpu.Device
@@ -281,6 +333,8 @@ func (p *poisoned) CrossEntropy(loss, logits gpu.Buf, targets []int32, vocab int
 	}
 }
 
+// A bad update changes nothing, and the next one is begun before the host knows
+// of it and yet corrects its moments for the updates that were made.
 func TestBadUpdatesAreSkipped(t *testing.T) {
 	for _, c := range []struct {
 		bad  map[int]bool
@@ -289,44 +343,46 @@ func TestBadUpdatesAreSkipped(t *testing.T) {
 		{map[int]bool{2: true, 4: true}, ""},
 		{map[int]bool{2: true, 3: true}, "updates 2 and 3"},
 	} {
-		m, err := model.New(&poisoned{Device: ref.New(), bad: c.bad}, tiny(), 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		a, err := model.NewAdapter(m, model.LoRA{Rank: 4, Alpha: 8, Targets: []string{"q_proj"}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		o := options()
-		o.MaxSteps = 5
-		tr, err := New(m, a, examples(14, 1), nil, o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer tr.Close()
-		before, last := []float32(nil), error(nil)
-		for u, err := range tr.Steps(t.Context()) {
-			after, _ := a.Params.Read()
-			if bad := c.bad[u.Step]; bad != u.Skipped || bad != (len(u.Bad) == 1) {
-				t.Errorf("update %d: skipped %v, bad %v", u.Step, u.Skipped, u.Bad)
-			} else if bad && !equal(before, after) {
-				t.Errorf("update %d was skipped and changed weights", u.Step)
+		var ends [][]float32
+		for _, hold := range []int{1, 0} {
+			m, err := model.New(&poisoned{Device: ref.New(), bad: c.bad}, tiny(), 1)
+			if err != nil {
+				t.Fatal(err)
 			}
-			before, last = after, err
-		}
-		if got := errorText(last); c.want == "" && got != "" || !strings.Contains(got, c.want) {
-			t.Errorf("error %q, want %q", got, c.want)
+			a, err := model.NewAdapter(m, model.LoRA{Rank: 4, Alpha: 8, Targets: []string{"q_proj"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := options()
+			o.MaxSteps = 5
+			tr, err := New(m, a, examples(14, 1), nil, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer tr.Close()
+			tr.Hold(hold)
+			before, last := []float32(nil), error(nil)
+			for u, err := range tr.Steps(t.Context()) {
+				last = err
+				if err != nil {
+					break
+				}
+				after, _ := a.Params.Read()
+				if bad := c.bad[u.Step]; bad != u.Skipped || bad != (len(u.Bad) == 1) {
+					t.Errorf("update %d: skipped %v, bad %v", u.Step, u.Skipped, u.Bad)
+				} else if bad && hold == 1 && !slices.Equal(before, after) {
+					t.Errorf("update %d was skipped and changed weights", u.Step)
+				}
+				before = after
+			}
+			if got := errorText(last); c.want == "" && got != "" || !strings.Contains(got, c.want) {
+				t.Errorf("error %q, want %q", got, c.want)
+			}
+			if ends = append(ends, before); last == nil && !slices.Equal(ends[0], before) {
+				t.Errorf("hold %d: it ends elsewhere than if each update is waited for", hold)
+			}
 		}
 	}
-}
-
-func equal(a, b []float32) bool {
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return len(a) == len(b)
 }
 
 func errorText(err error) string {

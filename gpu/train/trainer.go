@@ -25,7 +25,9 @@ type Trainer struct {
 	total, perEpoch int
 	data            string  // digest of the examples
 	m, v            gpu.Buf // AdamW's moments, as long as params.W
-	sumsq           gpu.Buf // (1)
+	guard           gpu.Buf // what decides on the device whether an update is made
+	hold            int     // see Hold
+	flight          *flight // the update under way, or nil
 
 	at   progress
 	best []float32 // params.W at the best evaluation, or nil
@@ -35,12 +37,11 @@ type Trainer struct {
 	shuffle func(seed uint64, epoch, n int) []int
 	every   []int // 0, 1, … of the evaluation
 	batch   model.Batch
-	norm    []float32
 }
 
 // progress is what a State needs to remember besides tensors.
 type progress struct {
-	Step    int     `json:"step"`              // updates done, skipped ones included
+	Step    int     `json:"step"`              // updates read, skipped ones included
 	Applied int     `json:"applied"`           // updates that AdamW made
 	Skips   int     `json:"skips"`             // the last so many updates were skipped
 	Evals   []Eval  `json:"evals"`             // all evaluations so far
@@ -73,14 +74,14 @@ func New(m *model.Transformer, a *model.Adapter, train, eval []Example, o Option
 	}
 	t := &Trainer{
 		dev: m.Device(), memory: memory, pass: pass, params: pass.Params(), train: train, eval: eval, o: o, lora: a != nil,
-		data: digest(train, eval), epoch: -1, shuffle: shuffle, norm: make([]float32, 1),
+		data: digest(train, eval), epoch: -1, shuffle: shuffle,
 	}
 	t.total, t.perEpoch = o.Steps(len(train))
 	for i := range eval {
 		t.every = append(t.every, i)
 	}
 	n := t.params.Len()
-	t.m, t.v, t.sumsq = t.dev.Alloc(gpu.F32, n), t.dev.Alloc(gpu.F32, n), t.dev.Alloc(gpu.F32, 1)
+	t.m, t.v, t.guard = t.dev.Alloc(gpu.F32, n), t.dev.Alloc(gpu.F32, n), t.dev.Alloc(gpu.F32, gpu.GuardLen)
 	if err := t.dev.Sync(); err != nil {
 		t.Close()
 		return nil, fmt.Errorf("train: moments of %d parameters: %w", n, err)
@@ -107,14 +108,20 @@ func (t *Trainer) Evals() []Eval { return slices.Clone(t.at.Evals) }
 // Close frees the memory of the training. The weights stay.
 func (t *Trainer) Close() {
 	t.pass.Close()
-	for _, b := range []gpu.Buf{t.m, t.v, t.sumsq} {
+	for _, b := range []gpu.Buf{t.m, t.v, t.guard} {
 		t.dev.Free(b)
 	}
 }
 
-// Steps trains until all updates are done, ctx is, or the caller breaks. Each
-// time the body runs, State would continue with the next update. Two updates
-// in a row that had to be skipped are an error.
+// Hold lets the weights be those of the update that the body of Steps is given
+// after every n updates, 0: never. They always are so where an evaluation was
+// due; elsewhere the device is at work on the next one already.
+func (t *Trainer) Hold(n int) { t.hold = n }
+
+// Steps trains until all updates are done, ctx is, or the caller breaks. What
+// an update came to is read while the next one runs, so that the device never
+// waits for the host. Whenever the body runs, State continues with what the
+// body was not given yet. Two updates in a row that had to be skipped are an error.
 func (t *Trainer) Steps(ctx context.Context) iter.Seq2[Update, error] {
 	return func(yield func(Update, error) bool) {
 		for !t.Done() {
@@ -130,14 +137,12 @@ func (t *Trainer) Steps(ctx context.Context) iter.Seq2[Update, error] {
 // evaluation, the update stays pending.
 func (t *Trainer) next(ctx context.Context) (Update, error) {
 	if t.at.Pending == nil {
-		u, err := t.update(ctx)
-		if err != nil {
-			return u, err
+		if err := t.update(ctx); err != nil {
+			return Update{Step: t.at.Step + 1}, err
 		}
-		t.at.Pending = &u
 	}
 	u := *t.at.Pending
-	if t.evalDue() {
+	if t.evalDue(u.Step) {
 		e, err := t.evaluate(ctx)
 		if err != nil {
 			return u, err

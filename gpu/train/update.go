@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 
 	"starbook/gpu"
+	"starbook/gpu/model"
 )
 
 // Update is what one step of the optimiser did.
@@ -23,30 +24,90 @@ type Update struct {
 	Eval     *Eval   // nil unless one was due
 }
 
-// update makes update number Step, counted from 0.
-func (t *Trainer) update(ctx context.Context) (Update, error) {
-	s := t.at.Step
-	u := Update{Step: s + 1, Epoch: float64(s+1) / float64(t.perEpoch), LR: t.o.Rate(s, t.total)}
-	list := t.examples(s)
-	sum, err := t.accumulate(ctx, &u, list)
-	if err != nil {
-		return u, err
+// flight is an update that the device has and the host has not read.
+type flight struct {
+	u      Update // what is known beforehand
+	list   []int  // its examples
+	losses []model.Losses
+	guard  func(dst []float32) error
+}
+
+// update waits for the next update, which becomes the pending one, after it has
+// begun the one behind it.
+func (t *Trainer) update(ctx context.Context) error {
+	f := t.flight
+	if f == nil {
+		var err error
+		if f, err = t.launch(ctx, t.at.Step); err != nil {
+			return err
+		}
 	}
-	u.Loss = sum / float64(u.Targets)
-	if err := t.gradNorm(&u); err != nil {
-		return u, err
+	t.flight = nil
+	if n := f.u.Step; n < t.total && !t.evalDue(n) && (t.hold <= 0 || n%t.hold != 0) {
+		t.flight, _ = t.launch(ctx, n) // of a failure its turn will tell
 	}
+	return t.land(f)
+}
+
+// launch puts update number s, counted from 0, into the device's hands.
+func (t *Trainer) launch(ctx context.Context, s int) (*flight, error) {
+	f := &flight{u: Update{Step: s + 1, Epoch: float64(s+1) / float64(t.perEpoch), LR: t.o.Rate(s, t.total)}, list: t.examples(s)}
+	if err := t.accumulate(ctx, f); err != nil {
+		return nil, fmt.Errorf("train: update %d: %w", f.u.Step, err)
+	}
+	t.dev.SumSquares(t.guard.Slice(gpu.GuardSquares, gpu.GuardSquares+1), t.params.G)
+	t.dev.Guard(t.guard)
+	t.descend(f.u)
+	f.guard = t.dev.Fetch(t.guard)
+	return f, nil
+}
+
+// land waits for an update and makes it the pending one.
+func (t *Trainer) land(f *flight) error {
+	u, sum, at := f.u, 0.0, 0
+	fail := func(err error) error { return fmt.Errorf("train: update %d: %w", u.Step, err) }
+	for _, l := range f.losses {
+		sequences, err := l.Wait()
+		if err != nil {
+			return fail(err)
+		}
+		for _, nll := range sequences {
+			var got float64
+			for _, x := range nll {
+				got += float64(x)
+			}
+			if sum += got; notFinite(got) {
+				u.Bad = append(u.Bad, f.list[at])
+			}
+			at++
+		}
+	}
+	var guard [gpu.GuardLen]float32
+	if err := f.guard(guard[:]); err != nil {
+		return fail(err)
+	}
+	u.Loss, u.GradNorm = sum/float64(u.Targets), math.Sqrt(float64(guard[gpu.GuardSquares]))/float64(u.Targets)
 	t.at.Step++
 	if notFinite(u.Loss) || notFinite(u.GradNorm) {
-		return u, t.skip(&u, list)
+		if err := t.skip(&u, f.list); err != nil {
+			return err
+		}
+	} else {
+		t.at.Skips = 0
+		t.at.Applied++
 	}
-	t.at.Skips = 0
-	t.at.Applied++
-	t.descend(u)
-	if err := t.dev.Sync(); err != nil {
-		return u, fmt.Errorf("train: update %d: %w", u.Step, err)
+	t.at.Pending = &u
+	return nil
+}
+
+// settle waits for the update under way, if there is one.
+func (t *Trainer) settle() error {
+	f := t.flight
+	if f == nil {
+		return nil
 	}
-	return u, nil
+	t.flight = nil
+	return t.land(f)
 }
 
 // examples returns the examples of update s, in the order drawn for its epoch.
@@ -63,59 +124,36 @@ func shuffle(seed uint64, epoch, n int) []int {
 	return rand.New(rand.NewPCG(seed, uint64(epoch))).Perm(n)
 }
 
-// accumulate leaves the gradient of the summed loss of the listed examples in
-// params.G, and returns that sum. It is computed MicroTokens rows at a time;
+// accumulate leaves the gradient of the summed loss of f's examples in
+// params.G, and that sum in the guard. It is computed MicroTokens rows at a time;
 // how it is cut makes no difference (but for tied tables in full training,
 // which get gradients from both their uses: there it does in the last bits).
-func (t *Trainer) accumulate(ctx context.Context, u *Update, list []int) (float64, error) {
+func (t *Trainer) accumulate(ctx context.Context, f *flight) error {
 	t.dev.Zero(t.params.G)
-	var sum float64
-	for done := 0; done < len(list); {
+	sum := t.guard.Slice(gpu.GuardLoss, gpu.GuardLoss+1)
+	t.dev.Zero(sum)
+	for done := 0; done < len(f.list); {
 		if err := ctx.Err(); err != nil {
-			return 0, fmt.Errorf("train: update %d: %w", u.Step, err)
+			return err
 		}
-		n := pack(&t.batch, t.train, list[done:], t.o.MicroTokens)
+		n := pack(&t.batch, t.train, f.list[done:], t.o.MicroTokens)
 		t.batch.First = done
-		nll, err := t.pass.Gradient(&t.batch, dropoutKey(t.o.Seed, u.Step))
+		losses, err := t.pass.Begin(&t.batch, dropoutKey(t.o.Seed, f.u.Step), sum)
 		if err != nil {
-			return 0, fmt.Errorf("train: update %d: %w", u.Step, err)
+			return err
 		}
-		for i := range n {
-			got, targets := t.cost(nll, i)
-			if sum += got; notFinite(got) {
-				u.Bad = append(u.Bad, list[done+i])
-			}
-			u.Targets += targets
+		f.losses = append(f.losses, losses)
+		for _, at := range f.list[done : done+n] {
+			f.u.Targets += t.train[at].Targets()
 		}
-		u.Rows += t.batch.Rows()
+		f.u.Rows += t.batch.Rows()
 		done += n
 	}
-	return sum, nil
-}
-
-// cost sums the losses of sequence i of the batch and counts its targets.
-func (t *Trainer) cost(nll []float32, i int) (sum float64, targets int) {
-	for row := t.batch.Starts[i]; row < t.batch.Starts[i+1]; row++ {
-		if t.batch.Targets[row] >= 0 {
-			sum += float64(nll[row])
-			targets++
-		}
-	}
-	return sum, targets
+	return nil
 }
 
 // dropoutKey differs for all updates of a training.
 func dropoutKey(seed uint64, step int) uint64 { return rand.NewPCG(seed, uint64(step)).Uint64() }
-
-func (t *Trainer) gradNorm(u *Update) error {
-	t.dev.SumSquares(t.sumsq, t.params.G)
-	t.dev.Download(t.norm, t.sumsq)
-	if err := t.dev.Sync(); err != nil {
-		return fmt.Errorf("train: update %d: %w", u.Step, err)
-	}
-	u.GradNorm = math.Sqrt(float64(t.norm[0])) / float64(u.Targets)
-	return nil
-}
 
 // skip records that an update did not happen.
 func (t *Trainer) skip(u *Update, list []int) error {
@@ -135,7 +173,7 @@ func (t *Trainer) skip(u *Update, list []int) error {
 func (t *Trainer) descend(u Update) {
 	o := gpu.AdamW{
 		LR: u.LR, Beta1: t.o.Beta1, Beta2: t.o.Beta2, Eps: t.o.Eps, WeightDecay: t.o.WeightDecay,
-		Step: t.at.Applied, GradScale: 1 / float64(u.Targets), MaxNorm: t.o.MaxGradNorm,
+		Step: u.Step, GradScale: 1 / float64(u.Targets), MaxNorm: t.o.MaxGradNorm,
 	}
 	second := o
 	switch {
@@ -154,7 +192,7 @@ func (t *Trainer) descend(u Update) {
 
 func (t *Trainer) adamW(from, to int, o gpu.AdamW) {
 	p := t.params
-	t.dev.AdamW(p.W.Slice(from, to), p.G.Slice(from, to), t.m.Slice(from, to), t.v.Slice(from, to), t.sumsq, o)
+	t.dev.AdamW(p.W.Slice(from, to), p.G.Slice(from, to), t.m.Slice(from, to), t.v.Slice(from, to), t.guard, o)
 }
 
 func notFinite(x float64) bool { return math.IsNaN(x) || math.IsInf(x, 0) }
