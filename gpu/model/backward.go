@@ -12,6 +12,9 @@ func (p *Pass) backward(ids []int32, s gpu.Seqs) {
 	d.Zero(p.dx)
 	p.normBack(p.m.norm, p.last, p.inv)
 	for l := len(p.layers) - 1; l >= p.lowest; l-- {
+		if p.lost(l) {
+			p.block(l, gpu.Buf{}, s)
+		}
 		p.feedForwardBack(l)
 		p.attentionBack(l, s)
 	}
@@ -20,20 +23,28 @@ func (p *Pass) backward(ids []int32, s gpu.Seqs) {
 	}
 }
 
+// lost reports whether all of layer l's activations but its input are gone: the
+// last layer's are those that all layers share.
+func (p *Pass) lost(l int) bool { return p.again == RecomputeBlocks && l+1 < len(p.layers) }
+
 // feedForwardBack turns dx from the gradient of the residual stream behind
 // block l into that of mid.
 func (p *Pass) feedForwardBack(l int) {
 	c, d, w, a := p.m.Config, p.m.dev, &p.m.layers[l], &p.layers[l]
 	down, gateUp := p.at(l, siteDown), p.at(l, siteGateUp)
-	if p.reads(down) {
-		d.SwiGLU(p.act, a.gate, a.up)
+	again := p.again > RecomputeNone
+	if again && p.reads(down) {
+		d.SwiGLU(a.act, a.gate, a.up)
+		if p.lost(l) && down.br != nil {
+			p.narrow(down, p.n, a.act)
+		}
 	}
-	p.back(down, p.n, p.act, p.dact, 0, p.dx)
+	p.back(down, p.n, a.act, p.dact, 0, p.dx)
 	d.SwiGLUBack(a.gate, a.up, p.dact, a.gate, a.up)
-	if p.reads(gateUp) {
-		d.RMSNorm(p.norm, a.inv2, a.mid, gpu.Buf{}, w.norm2.w, c.Hidden, float32(c.NormEps))
+	if again && p.reads(gateUp) {
+		d.RMSNorm(a.nrm2, a.inv2, a.mid, gpu.Buf{}, w.norm2.w, c.Hidden, float32(c.NormEps))
 	}
-	p.back(gateUp, p.n, p.norm, p.dnorm, 0, a.gate, a.up)
+	p.back(gateUp, p.n, a.nrm2, p.dnorm, 0, a.gate, a.up)
 	p.normBack(w.norm2, a.mid, a.inv2)
 }
 
@@ -48,14 +59,14 @@ func (p *Pass) attentionBack(l int, s gpu.Seqs) {
 		p.rotateBack(t, [...]gpu.Buf{p.dq, p.dk, p.dv}[i])
 	}
 	qkv := p.at(l, siteQKV)
-	if p.reads(qkv) {
-		d.RMSNorm(p.norm, a.inv1, a.x, gpu.Buf{}, w.norm1.w, c.Hidden, float32(c.NormEps))
+	if p.again > RecomputeNone && p.reads(qkv) {
+		d.RMSNorm(a.nrm1, a.inv1, a.x, gpu.Buf{}, w.norm1.w, c.Hidden, float32(c.NormEps))
 	}
 	if l == p.lowest && !p.full {
-		p.back(qkv, p.n, p.norm, gpu.Buf{}, 0, p.dq, p.dk, p.dv)
+		p.back(qkv, p.n, a.nrm1, gpu.Buf{}, 0, p.dq, p.dk, p.dv)
 		return
 	}
-	p.back(qkv, p.n, p.norm, p.dnorm, 0, p.dq, p.dk, p.dv)
+	p.back(qkv, p.n, a.nrm1, p.dnorm, 0, p.dq, p.dk, p.dv)
 	p.normBack(w.norm1, a.x, a.inv1)
 }
 

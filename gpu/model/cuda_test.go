@@ -73,6 +73,8 @@ func TestForwardInBF16(t *testing.T) {
 	}
 }
 
+func TestRecomputingOnCUDA(t *testing.T) { recomputing(t, onCUDA(t)) }
+
 func TestGradientsInBF16(t *testing.T) {
 	dev := onCUDA(t)
 	for _, name := range goldenModels {

@@ -83,20 +83,28 @@ func (p *Pass) project(f fan, n int, x gpu.Buf, ys ...gpu.Buf) {
 	if f.br == nil {
 		return
 	}
-	in := f.ws[0].in
-	if p.drop == 0 {
-		d.MatMul(gpu.M(f.t, n, f.br.ranks), gpu.M(x, n, in), gpu.M(f.br.a, f.br.ranks, in).Transposed(), 1, 0)
-	}
+	p.narrow(f, n, x)
 	for i, w := range f.ws {
 		if f.br.b[i].Len == 0 {
 			continue
 		}
-		if p.drop > 0 {
+		b := gpu.M(f.br.b[i], w.out, f.br.rank[i])
+		d.MatMul(gpu.M(ys[i], n, w.out), p.part(gpu.M(f.t, n, f.br.ranks), f, i), b.Transposed(), f.br.scale[i], 1)
+	}
+}
+
+// narrow computes f.t, which is n rows x as the adapter's A make them.
+func (p *Pass) narrow(f fan, n int, x gpu.Buf) {
+	d, in := p.m.dev, f.ws[0].in
+	if p.drop == 0 {
+		d.MatMul(gpu.M(f.t, n, f.br.ranks), gpu.M(x, n, in), gpu.M(f.br.a, f.br.ranks, in).Transposed(), 1, 0)
+		return
+	}
+	for i := range f.ws {
+		if f.br.b[i].Len > 0 {
 			a, _ := p.one(f, i)
 			d.MatMul(p.part(gpu.M(f.t, n, f.br.ranks), f, i), gpu.M(p.dropped(f, i, n, x), n, in), a.Transposed(), 1, 0)
 		}
-		b := gpu.M(f.br.b[i], w.out, f.br.rank[i])
-		d.MatMul(gpu.M(ys[i], n, w.out), p.part(gpu.M(f.t, n, f.br.ranks), f, i), b.Transposed(), f.br.scale[i], 1)
 	}
 }
 

@@ -44,20 +44,26 @@ func (p *Pass) forward(ids []int32, s gpu.Seqs) {
 // layer runs block l. The residual stream behind it is out + mid: the norm
 // that follows adds them up, as the first norm here adds before to x.
 func (p *Pass) layer(l int, before, out gpu.Buf, s gpu.Seqs) {
+	p.block(l, before, s)
+	a := &p.layers[l]
+	p.m.dev.SwiGLU(a.act, a.gate, a.up)
+	p.project(p.at(l, siteDown), p.n, a.act, out)
+}
+
+// block is layer up to SwiGLU.
+func (p *Pass) block(l int, before gpu.Buf, s gpu.Seqs) {
 	c, d, w, a := p.m.Config, p.m.dev, &p.m.layers[l], &p.layers[l]
 	eps := float32(c.NormEps)
-	d.RMSNorm(p.norm, a.inv1, a.x, before, w.norm1.w, c.Hidden, eps)
+	d.RMSNorm(a.nrm1, a.inv1, a.x, before, w.norm1.w, c.Hidden, eps)
 	t := p.turns(l)
-	p.project(p.at(l, siteQKV), p.n, p.norm, t[projQ].raw, t[projK].raw, t[projV].raw)
+	p.project(p.at(l, siteQKV), p.n, a.nrm1, t[projQ].raw, t[projK].raw, t[projV].raw)
 	for _, t := range t {
 		p.rotate(t)
 	}
 	p.attend(l, s)
 	p.project(p.at(l, siteO), p.n, a.att, a.mid)
-	d.RMSNorm(p.norm, a.inv2, a.mid, a.x, w.norm2.w, c.Hidden, eps)
-	p.project(p.at(l, siteGateUp), p.n, p.norm, a.gate, a.up)
-	d.SwiGLU(p.act, a.gate, a.up)
-	p.project(p.at(l, siteDown), p.n, p.act, out)
+	d.RMSNorm(a.nrm2, a.inv2, a.mid, a.x, w.norm2.w, c.Hidden, eps)
+	p.project(p.at(l, siteGateUp), p.n, a.nrm2, a.gate, a.up)
 }
 
 // attend mixes the rows of each sequence: among themselves, or with those that
