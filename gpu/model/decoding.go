@@ -17,6 +17,7 @@ type Decoding struct {
 	Penalty     float64  // of tokens that were there already: positive logits are divided, others multiplied by it; 0: 1
 	Seed        uint64   // of sampling
 	Keys        []uint64 // of sampling, one for each prompt; nil: the prompts' places
+	Draft       *Draft   // proposes tokens, to be faster; nil: none. Of no influence on completions
 }
 
 // Completion is what follows a prompt. Which other prompts were computed with
@@ -58,6 +59,8 @@ func (o Decoding) check(prompts int) error {
 		return fmt.Errorf("model: generate: temperature is %g and top_p %g: they must be at least 0, and top_p at most 1", o.Temperature, o.TopP)
 	case o.TopK < 0 || !(o.Penalty >= 0):
 		return fmt.Errorf("model: generate: top_k is %d and the penalty %g: neither may be negative", o.TopK, o.Penalty)
+	case o.Draft != nil && o.Draft.Tokens < 0:
+		return fmt.Errorf("model: generate: the draft proposes %d tokens at a time: it must be positive", o.Draft.Tokens)
 	case o.Keys != nil && len(o.Keys) != prompts:
 		return fmt.Errorf("model: generate: %d keys for %d prompts", len(o.Keys), prompts)
 	}

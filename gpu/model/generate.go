@@ -45,6 +45,7 @@ type generator struct {
 	free    []int32     // slots of the cache
 	batch   Batch
 	picker  picker
+	drafter *drafter // nil: no draft
 }
 
 // sequence is a completion on its way.
@@ -54,6 +55,7 @@ type sequence struct {
 	cached int // tokens whose keys and values the cache holds
 	limit  int // tokens that the completion may have
 	done   bool
+	draft  proposal
 }
 
 func newGenerator(m *Transformer, a *Adapter, prompts [][]int32, o Decoding) (*generator, error) {
@@ -78,7 +80,7 @@ func newGenerator(m *Transformer, a *Adapter, prompts [][]int32, o Decoding) (*g
 		longest, all = max(longest, len(prompt)), all+len(prompt)
 		context = max(context, min(len(prompt)+o.MaxNew, m.Config.MaxPositions))
 	}
-	o.Rows = max(longest, min(o.Rows, all), o.Batch)
+	o.Rows = max(longest, min(o.Rows, all), o.Batch*(1+o.Draft.tokens()))
 	p, err := NewPass(m, a, o.Rows, false)
 	if err != nil {
 		return nil, err
@@ -89,6 +91,12 @@ func newGenerator(m *Transformer, a *Adapter, prompts [][]int32, o Decoding) (*g
 	for slot := range o.Batch {
 		g.free = append(g.free, int32(slot))
 	}
+	if o.Draft != nil {
+		if g.drafter, err = newDrafter(o, context); err != nil {
+			g.close()
+			return nil, err
+		}
+	}
 	if err := m.dev.Sync(); err != nil {
 		g.close()
 		return nil, fmt.Errorf("model: generate: a cache of %d sequences of %d tokens: %w", o.Batch, context, err)
@@ -98,6 +106,9 @@ func newGenerator(m *Transformer, a *Adapter, prompts [][]int32, o Decoding) (*g
 }
 
 func (g *generator) close() {
+	if g.drafter != nil {
+		g.drafter.close()
+	}
 	g.p.cache.free(g.p.m.dev)
 	g.p.Close()
 }
@@ -111,6 +122,9 @@ func (g *generator) step(ctx context.Context) error {
 	begun := g.admit()
 	if len(begun) > 0 {
 		return g.prefill(begun)
+	}
+	if g.drafter != nil {
+		return g.speculate()
 	}
 	return g.decode()
 }
@@ -186,10 +200,15 @@ func (g *generator) choose(seqs []*sequence) error {
 		}
 	}
 	for _, s := range seqs {
-		s.Stopped = slices.Contains(g.o.EOS, s.Tokens[len(s.Tokens)-1])
-		s.done = s.Stopped || len(s.Tokens) >= s.limit
+		g.judge(s)
 	}
 	return nil
+}
+
+// judge finds out whether a sequence ends with its last token.
+func (g *generator) judge(s *sequence) {
+	s.Stopped = slices.Contains(g.o.EOS, s.Tokens[len(s.Tokens)-1])
+	s.done = s.Stopped || len(s.Tokens) >= s.limit
 }
 
 // retire removes the finished sequences and returns them.

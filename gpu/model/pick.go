@@ -45,7 +45,18 @@ func (k *picker) onDevice() bool {
 
 // pick appends one token to each sequence. logits (len(seqs), V).
 func (k *picker) pick(d gpu.Device, logits gpu.Buf, prompts [][]int32, seqs []*sequence) error {
-	n := len(seqs)
+	if err := k.see(d, logits); err != nil {
+		return err
+	}
+	for i, s := range seqs {
+		k.next(i, s, prompts[s.Prompt])
+	}
+	return nil
+}
+
+// see reads rows of logits, of which next then chooses.
+func (k *picker) see(d gpu.Device, logits gpu.Buf) error {
+	n := logits.Len / k.vocab
 	k.ids, k.logp = slices.Grow(k.ids[:0], n)[:n], slices.Grow(k.logp[:0], n)[:n]
 	if k.onDevice() {
 		d.Argmax(k.ids, k.logp, logits, k.vocab)
@@ -53,19 +64,18 @@ func (k *picker) pick(d gpu.Device, logits gpu.Buf, prompts [][]int32, seqs []*s
 		k.logits = slices.Grow(k.logits[:0], logits.Len)[:logits.Len]
 		d.Download(k.logits, logits)
 	}
-	if err := d.Sync(); err != nil {
-		return err
+	return d.Sync()
+}
+
+// next appends to s the token that row i says.
+func (k *picker) next(i int, s *sequence, prompt []int32) {
+	if !k.onDevice() {
+		row := k.logits[i*k.vocab : (i+1)*k.vocab]
+		k.penalise(row, prompt, s.Tokens)
+		k.ids[i] = int32(k.choose(k.random[s.Prompt]))
+		k.logp[i] = float32(logSoftmax(row)[k.ids[i]])
 	}
-	for i, s := range seqs {
-		if !k.onDevice() {
-			row := k.logits[i*k.vocab : (i+1)*k.vocab]
-			k.penalise(row, prompts[s.Prompt], s.Tokens)
-			k.ids[i] = int32(k.choose(k.random[s.Prompt]))
-			k.logp[i] = float32(logSoftmax(row)[k.ids[i]])
-		}
-		s.Tokens, s.LogProb = append(s.Tokens, k.ids[i]), append(s.LogProb, k.logp[i])
-	}
-	return nil
+	s.Tokens, s.LogProb = append(s.Tokens, k.ids[i]), append(s.LogProb, k.logp[i])
 }
 
 // penalise writes to k.score the logits of a sequence, those of the tokens

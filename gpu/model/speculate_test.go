@@ -1,0 +1,142 @@
+package model
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"starbook/gpu"
+	"starbook/gpu/ref"
+)
+
+// draftOf returns a model like m with a little noise in its weights, which says
+// what m says most of the time.
+func draftOf(t *testing.T, m *Transformer, noise float64) *Transformer {
+	t.Helper()
+	d := lively(t, m.dev, m.Config)
+	random := rand.New(rand.NewPCG(1, 2))
+	for _, w := range d.weights {
+		values := make([]float32, w.len())
+		d.dev.Download(values, w.w)
+		for i := range values {
+			values[i] += float32(noise * random.NormFloat64())
+		}
+		d.dev.Upload(w.w, values)
+	}
+	return d
+}
+
+func manyPrompts(n, vocab int) [][]int32 {
+	random := rand.New(rand.NewPCG(6, 1))
+	prompts := make([][]int32, n)
+	for i := range prompts {
+		for range 1 + random.IntN(12) {
+			prompts[i] = append(prompts[i], int32(random.IntN(vocab)))
+		}
+	}
+	return prompts
+}
+
+// TestDraftChangesNothing: with a draft, completions are those without one,
+// log-probabilities included and to the bit, however good the draft is and
+// however tokens are chosen.
+func TestDraftChangesNothing(t *testing.T) { onDevices(t, draftChangesNothing) }
+
+func draftChangesNothing(t *testing.T, dev gpu.Device) {
+	cfg := tiny(false)
+	cfg.Family, cfg.Window = "MistralForCausalLM", 9
+	m := lively(t, dev, cfg)
+	a := livelyAdapter(t, m, LoRA{Rank: 3, Alpha: 5, Targets: everything})
+	other := tiny(true)
+	other.Vocab, other.MaxPositions, other.Layers = 15, 30, 1
+	narrow := lively(t, dev, other)
+	drafts := []*Transformer{m, draftOf(t, m, 0.02), narrow}
+	prompts := manyPrompts(60, cfg.Vocab)
+	for _, o := range []Decoding{
+		{MaxNew: 40, EOS: []int32{4}},
+		{MaxNew: 99, EOS: []int32{}}, // to the end of the context
+		{MaxNew: 20, EOS: []int32{4, 7}, Temperature: 0.7, TopK: 9, TopP: 0.9, Penalty: 1.2, Seed: 3},
+		{MaxNew: 20, EOS: []int32{}, Penalty: 1.3},
+	} {
+		want := collect(t, m, a, prompts, o)
+		for _, batch := range []int{1, 7} {
+			for i, d := range drafts {
+				o.Batch, o.Rows = batch, 8
+				o.Draft = &Draft{Model: d, Tokens: 1 + 2*i, Always: i != 1}
+				got := collect(t, m, a, prompts, o)
+				for j := range got {
+					if fmt.Sprint(got[j]) != fmt.Sprint(want[j]) {
+						t.Fatalf("%+v with draft %d, prompt %d:\n%v\nwithout:\n%v", o, i, j, got[j], want[j])
+					}
+				}
+				if f := o.Draft.Found; f.Rounds == 0 || f.Proposed == 0 || f.Accepted > f.Proposed {
+					t.Errorf("draft %d found %+v", i, f)
+				}
+			}
+		}
+	}
+}
+
+// TestDraftForesees: a model foresees itself always, one like it mostly, and
+// another one rarely; what is foreseen saves rounds.
+func TestDraftForesees(t *testing.T) {
+	m := lively(t, ref.New(), tiny(false))
+	prompts := manyPrompts(20, m.Config.Vocab)
+	other := tiny(true)
+	other.Layers = 1
+	var rates []float64
+	for _, d := range []*Transformer{m, draftOf(t, m, 0.01), lively(t, m.dev, other)} {
+		o := Decoding{MaxNew: 25, EOS: []int32{}, Draft: &Draft{Model: d, Always: true}}
+		for _, c := range collect(t, m, nil, prompts, o) {
+			if len(c.Tokens) != 25 {
+				t.Fatalf("%d tokens", len(c.Tokens))
+			}
+		}
+		rates = append(rates, o.Draft.Found.Acceptance())
+		if d == m && o.Draft.Found.Rounds != 5 { // one token from the prompt, then 4+1 in each round
+			t.Errorf("%d rounds for 24 tokens, 4 foreseen in each", o.Draft.Found.Rounds)
+		}
+	}
+	if rates[0] != 1 || rates[1] < 0.5 || rates[1] == 1 || rates[2] > 0.4 {
+		t.Errorf("shares foreseen: %v", rates)
+	}
+}
+
+// slow is a device on which one model takes its time.
+type slow struct {
+	gpu.Device
+	norm gpu.Buf // the model's
+}
+
+func (d slow) RMSNorm(out, inv, x, add, w gpu.Buf, dim int, eps float32) {
+	if w == d.norm {
+		time.Sleep(time.Millisecond)
+	}
+	d.Device.RMSNorm(out, inv, x, add, w, dim, eps)
+}
+
+// TestDraftThatLosesIsLeftOff: a draft that takes longer than it saves is not
+// asked after its trial; one that saves is asked to the end.
+func TestDraftThatLosesIsLeftOff(t *testing.T) {
+	for _, loses := range []bool{true, false} {
+		m := lively(t, ref.New(), tiny(false))
+		d := draftOf(t, m, 0)
+		dev := &slow{m.dev, m.norm.w}
+		if loses {
+			dev.norm = d.norm.w
+		}
+		m.dev, d.dev = dev, dev
+		o := Decoding{MaxNew: 200, EOS: []int32{}, Draft: &Draft{Model: d, Tokens: 2}}
+		m.Config.MaxPositions, d.Config.MaxPositions = 300, 300
+		collect(t, m, nil, [][]int32{{3}}, o)
+		f := o.Draft.Found
+		if f.Off != loses || loses == (f.Rounds > trial) {
+			t.Errorf("loses: %v, found %+v", loses, f)
+		}
+		if says := strings.Contains(f.String(), "left off"); says != loses || f.Gain() == 0 || f.Gain() < 1 != loses {
+			t.Errorf("loses: %v, says %s", loses, f)
+		}
+	}
+}
