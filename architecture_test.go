@@ -71,7 +71,7 @@ var doors = map[string][]string{
 	"C":                               {"gpu/cpu", "gpu/cpu/internal/peer", "gpu/cuda/internal/driver", "gpu/cuda/internal/libs"},
 	"gorgonia.org/cu":                 {"gpu/cuda/internal/driver"},
 	"net/http":                        {"builtins/hub", "builtins/teacher", "builtins/teacher/stub"},
-	"go.starlark.net":                 {"builtins", "runtime/run.go", "runtime/load.go", "runtime/trace.go"},
+	"go.starlark.net":                 {"builtins", "runtime/run.go", "runtime/load.go", "runtime/plan.go", "runtime/trace.go"},
 	"github.com/mattn/go-sqlite3":     {"runtime/store"},
 	"database/sql":                    {"runtime/store"},
 	"github.com/traefik/yaegi":        {"builtins/grade"},

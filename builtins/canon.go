@@ -13,6 +13,7 @@ import (
 	"go.starlark.net/starlarkstruct"
 	"go.starlark.net/syntax"
 
+	"starbook/runtime"
 	"starbook/runtime/cas"
 )
 
@@ -26,6 +27,8 @@ const maxDepth = 100
 type canon struct {
 	syntax func(file string) *syntax.File // of the script's files
 	inputs []digest
+	// unknown holds the steps of a plan on whose results the value depends
+	unknown []*runtime.Planned
 
 	functions map[*starlark.Function]int // met so far, by order; for functions that refer to each other
 	depth     int
@@ -110,6 +113,9 @@ func (c *canon) value(v starlark.Value, exact bool) (json.RawMessage, error) {
 	}
 	defer func() { c.depth-- }()
 	switch v := v.(type) {
+	case unknown:
+		c.unknown = append(c.unknown, v.after...)
+		return tagged("unknown", text(v.what))
 	case Canonical:
 		if h, ok := v.(Handle); ok {
 			c.inputs = append(c.inputs, h.Digest)
@@ -124,6 +130,9 @@ func (c *canon) value(v starlark.Value, exact bool) (json.RawMessage, error) {
 	case starlark.Float:
 		return float(float64(v))
 	case starlark.String:
+		if strings.Contains(string(v), mark) {
+			return tagged("unknown", text(strings.ReplaceAll(string(v), mark, "")))
+		}
 		return text(string(v)), nil
 	case starlark.Bytes:
 		return tagged("bytes", text(string(v)))

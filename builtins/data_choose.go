@@ -34,7 +34,7 @@ type splitArgs struct {
 
 func dataSplit() Func {
 	part := step("data.split", 1, runtime.None, "", splitRows)
-	return plain("data.split", "Splits a dataset into parts, returned as a tuple.\n"+
+	f := plain("data.split", "Splits a dataset into parts, returned as a tuple.\n"+
 		"Rows derived from one item (the same parent) stay together, so that nothing held out was trained on.",
 		func(_ context.Context, c *Call, a splitArgs) (starlark.Value, error) {
 			fractions, err := shares(a.Fraction)
@@ -49,7 +49,7 @@ func dataSplit() Func {
 			}
 			var parts starlark.Tuple
 			for i := range fractions {
-				v, err := part.call(c.Host, c.Thread, starlark.Tuple{
+				v, err := part.invoke(c.Host, c.Thread, starlark.Tuple{
 					a.Data, list, starlark.MakeInt64(a.Seed), starlark.String(a.By), starlark.MakeInt(i),
 				}, nil)
 				if err != nil {
@@ -59,6 +59,14 @@ func dataSplit() Func {
 			}
 			return parts, nil
 		})
+	f.results = func(args map[string]starlark.Value) int {
+		parts, err := shares(args["fraction"])
+		if err != nil {
+			return 2 // its own call would say what is wrong
+		}
+		return len(parts)
+	}
+	return f.does("data.split")
 }
 
 func shares(v starlark.Value) ([]float64, error) {

@@ -148,7 +148,7 @@ func dataWrite() Func {
 				return nil, fmt.Errorf("%s: %w", a.Path, err)
 			}
 			return starlark.None, nil
-		})
+		}).acts()
 }
 
 func (a *writeArgs) bytes(st *store.Store) ([]byte, error) {

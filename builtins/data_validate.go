@@ -211,7 +211,8 @@ type sortedArgs struct {
 func dataValidate() Func {
 	check, part := dataCheck(), step("data.validate", 2, runtime.None, "", sortRows)
 	return Func{
-		Name: "data.validate", Args: check.Args,
+		Name: "data.validate", Args: check.Args, args: check.args, steps: []string{"data.check", "data.validate"},
+		results: func(map[string]starlark.Value) int { return 2 },
 		Doc: "Returns the rows that break no rule, and those that do: good, bad = data.validate(rows).\n" +
 			"good.dropped counts by code what went; a bad row says its rule and why. E-ENC is mended where nothing is lost by it.\n" +
 			"A table of what was found goes into the report. The rules:" + rulesDoc(),
@@ -224,7 +225,7 @@ func dataValidate() Func {
 			if err != nil {
 				return nil, err
 			}
-			found, err := check.call(h, t, args, kwargs)
+			found, err := check.invoke(h, t, args, kwargs)
 			if err != nil {
 				return nil, err
 			}
@@ -236,14 +237,17 @@ func dataValidate() Func {
 			}
 			var out starlark.Tuple
 			for _, quarantine := range []starlark.Bool{false, true} {
-				v, err := part.call(h, t, starlark.Tuple{a.Data, found, keep, quarantine}, nil)
+				v, err := part.invoke(h, t, starlark.Tuple{a.Data, found, keep, quarantine}, nil)
 				if err != nil {
 					return nil, err
 				}
 				out = append(out, v)
 			}
 			c := &Call{Name: "data.validate", Host: h, Run: run, Thread: t}
-			return out, c.showFindings(found.(Handle), a.keep())
+			if found, ok := found.(Handle); ok { // else it is a plan
+				err = c.showFindings(found, a.keep())
+			}
+			return out, err
 		},
 	}
 }

@@ -87,7 +87,7 @@ func evalRun() Func {
 				return nil, err
 			}
 			return do(ctx, c.Host, c.Run, c.Thread, "eval.run", 2, runtime.CPU, s, scoreAnswers)
-		})
+		}).does("eval.answers", "eval.run")
 }
 
 type evalGradeArgs struct {

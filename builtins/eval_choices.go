@@ -51,7 +51,7 @@ func evalChoices() Func {
 				return nil, err
 			}
 			return do(ctx, c.Host, c.Run, c.Thread, "eval.choices", 1, runtime.GPU, choosing{a.choosingArgs, t}, chooseAll)
-		})
+		}).does("eval.choices")
 }
 
 // choosing is what the step eval.choices is a function of.

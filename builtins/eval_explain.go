@@ -63,7 +63,7 @@ func evalExplain() Func {
 				out[p.key] = starlark.Float(p.diff)
 			}
 			return starlarkstruct.FromStringDict(starlark.String("explanation"), out), nil
-		})
+		}).does("eval.regrade")
 }
 
 // part is one reason for a change.

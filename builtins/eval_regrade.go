@@ -56,7 +56,7 @@ func evalRegrade() Func {
 				return nil, errors.New("graders: the list is empty")
 			}
 			return l.publish(c, handles)
-		})
+		}).does("eval.regrade")
 }
 
 type regradeOneArgs struct {

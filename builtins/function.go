@@ -85,14 +85,14 @@ func (c *canon) code(fn *starlark.Function) (code []byte, globals []string, err 
 	syntax.Walk(f, func(n syntax.Node) bool {
 		switch n := n.(type) {
 		case *syntax.DefStmt:
-			if n.Def == pos {
+			if at(n.Def, pos) {
 				params, body = n.Params, n.Body
 				if len(n.Body) > 1 && isText(n.Body[0]) {
 					body = n.Body[1:]
 				}
 			}
 		case *syntax.LambdaExpr:
-			if n.Lambda == pos {
+			if at(n.Lambda, pos) {
 				// A lambda is a def that returns.
 				params, body = n.Params, []syntax.Stmt{&syntax.ReturnStmt{Result: n.Body}}
 			}
@@ -112,6 +112,9 @@ func (c *canon) code(fn *starlark.Function) (code []byte, globals []string, err 
 	p.print(reflect.ValueOf(body))
 	return p.out, slices.Sorted(maps.Keys(p.globals)), nil
 }
+
+// at says whether two positions in one file are the same, whichever time it was parsed.
+func at(a, b syntax.Position) bool { return a.Line == b.Line && a.Col == b.Col }
 
 // isText says whether s is a docstring.
 func isText(s syntax.Stmt) bool {

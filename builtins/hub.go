@@ -10,6 +10,7 @@ import (
 	"go.starlark.net/starlark"
 
 	"starbook/builtins/hub"
+	"starbook/runtime"
 	"starbook/runtime/event"
 )
 
@@ -53,6 +54,14 @@ func (c *Call) fetch(ctx context.Context, kind, name string, want func(string) b
 	h, err := hub.FromEnv(c.Host.env)
 	if err != nil {
 		return "", err
+	}
+	if c.Run.Planning() != nil { // what is not in the cache is fetched by the run
+		h.Offline = true
+		dir, err := h.Snapshot(ctx, repo, want, nil)
+		if err != nil {
+			err = &runtime.Missing{}
+		}
+		return dir, err
 	}
 	said := time.Now()
 	return h.Snapshot(ctx, repo, want, func(file string, done, size int64) {

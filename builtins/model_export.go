@@ -28,7 +28,7 @@ func modelExport() Func {
 				return starlark.None, export(c.Host, c.Run.Store, a.Model, a.Path)
 			}
 			return exportGGUF(ctx, c, a)
-		})
+		}).acts()
 }
 
 func exportGGUF(ctx context.Context, c *Call, a modelExportArgs) (starlark.Value, error) {

@@ -20,6 +20,12 @@ type Func struct {
 	Args []Arg
 	Step bool // remembered by fingerprint; otherwise it runs every time
 
+	steps   []string // other steps that a call does, in order
+	outside bool     // it changes files: a plan does not call it
+	args    reflect.Type
+	// results is how many values a call with these arguments returns; nil: one
+	results func(args map[string]starlark.Value) int
+
 	call func(*Host, *starlark.Thread, starlark.Tuple, []starlark.Tuple) (starlark.Value, error)
 }
 
@@ -38,7 +44,7 @@ type Call struct {
 // plain makes a Func of fn, which runs on every call. A is its args struct.
 func plain[A any](name, doc string, fn func(context.Context, *Call, A) (starlark.Value, error)) Func {
 	spec := argsOf(reflect.TypeFor[A]())
-	return Func{Name: name, Doc: doc, Args: spec, call: func(h *Host, t *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	return Func{Name: name, Doc: doc, Args: spec, args: reflect.TypeFor[A](), call: func(h *Host, t *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		run, ctx, err := runtime.From(t)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
@@ -66,7 +72,7 @@ func step[A any](name string, version int, needs runtime.Resource, doc string,
 	work func(context.Context, *Host, *runtime.Step, A) (runtime.Artifact, error),
 ) Func {
 	spec := argsOf(reflect.TypeFor[A]())
-	return Func{Name: name, Doc: doc, Args: spec, Step: true, call: func(h *Host, t *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	return Func{Name: name, Doc: doc, Args: spec, Step: true, args: reflect.TypeFor[A](), call: func(h *Host, t *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		run, ctx, err := runtime.From(t)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
@@ -94,6 +100,9 @@ func do[A any](ctx context.Context, h *Host, run *runtime.Run, t *starlark.Threa
 	}
 	s := runtime.Spec{Name: name, Version: version, Args: canonical, Inputs: c.inputs, Needs: needs}
 	s.Cell, s.Line = run.Place(t)
+	if len(c.unknown) > 0 {
+		return nil, &runtime.Missing{After: []*runtime.Planned{run.Planning().Dependent(s, c.unknown)}}
+	}
 	art, err := run.Do(ctx, s, func(ctx context.Context, s *runtime.Step) (runtime.Artifact, error) {
 		return work(ctx, h, s, a)
 	})
@@ -119,17 +128,23 @@ func unpack[A any](name string, spec []Arg, args starlark.Tuple, kwargs []starla
 // value returns f as a script calls it.
 func (f Func) value(h *Host) *starlark.Builtin {
 	return starlark.NewBuiltin(f.Name, func(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-		return f.call(h, t, args, kwargs)
+		return f.invoke(h, t, args, kwargs)
 	})
 }
 
 // bind returns f as a method of recv, its first argument.
 func (f Func) bind(h *Host, recv starlark.Value) *starlark.Builtin {
 	b := starlark.NewBuiltin(f.Name, func(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-		return f.call(h, t, append(starlark.Tuple{b.Receiver()}, args...), kwargs)
+		return f.invoke(h, t, append(starlark.Tuple{b.Receiver()}, args...), kwargs)
 	})
 	return b.BindReceiver(recv)
 }
+
+// does says which steps a call does, in order, for plans.
+func (f Func) does(steps ...string) Func { f.steps = steps; return f }
+
+// acts says that a call changes files outside the store, which a plan does not.
+func (f Func) acts() Func { f.outside = true; return f }
 
 // method is the name without its module.
 func (f Func) method() string { return f.Name[strings.LastIndexByte(f.Name, '.')+1:] }

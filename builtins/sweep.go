@@ -12,6 +12,7 @@ import (
 	"go.starlark.net/starlarkstruct"
 
 	"starbook/builtins/sweep"
+	"starbook/runtime"
 	"starbook/runtime/event"
 )
 
@@ -185,8 +186,17 @@ func (c *Call) sweep(ctx context.Context, a sweepArgs, space sweep.Space, s swee
 		data.Names = append(data.Names, d.Name)
 	}
 	var over atomic.Int64
+	var missing atomic.Pointer[runtime.Missing] // in a plan: a trial whose value is not known
+	_, learns := s.(sweep.TPE)
 	trials, err := sweep.Run(ctx, s, a.Jobs, func(ctx context.Context, i int, p sweep.Point) (x float64, result any, err error) {
+		if m := missing.Load(); m != nil && learns {
+			return 0, nil, m // nor is what the next one would be
+		}
 		v, err := c.try(ctx, a.Fn, data.Names, i, p)
+		if u, ok := v.(unknown); ok {
+			missing.CompareAndSwap(nil, &runtime.Missing{After: u.after})
+			return 0, nil, missing.Load()
+		}
 		if err == nil {
 			x, err = objective(v)
 		}
@@ -195,6 +205,9 @@ func (c *Call) sweep(ctx context.Context, a sweepArgs, space sweep.Space, s swee
 	})
 	if err != nil {
 		return nil, err
+	}
+	if m := missing.Load(); m != nil {
+		return nil, m
 	}
 	failed := 0
 	for _, t := range trials {

@@ -22,12 +22,16 @@ type call struct {
 }
 
 // Do returns the result of a step: from the run's own memory, from the store,
-// or by doing work. Twins in flight are joined, here and across processes.
+// or by doing work. Twins in flight are joined, here and across processes. In a
+// plan the error may be a *Missing.
 func (r *Run) Do(ctx context.Context, spec Spec, work Work) (Artifact, error) {
 	if err := r.paramsKnown(); err != nil {
 		return Artifact{}, err
 	}
 	key := spec.Fingerprint()
+	if r.plan != nil {
+		return r.foresee(key, spec)
+	}
 	for {
 		c, mine := r.join(key)
 		if mine {

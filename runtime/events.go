@@ -42,6 +42,9 @@ func (r *Run) redact(s string) string {
 
 // emit sends e to the store first, then to whoever watches.
 func (r *Run) emit(e event.Event) {
+	if r.plan != nil {
+		return // nothing happens
+	}
 	e.Run, e.Time = r.ID, time.Now().UTC()
 	if e.Text != "" {
 		e.Text = r.redact(e.Text)

@@ -53,6 +53,11 @@ func (l *loader) exec(t *starlark.Thread, name string, src []byte) (starlark.Str
 	l.run.mu.Lock()
 	l.run.files[name] = f
 	l.run.mu.Unlock()
+	if l.run.plan != nil {
+		if prog, err = l.run.plan.compile(name, src, l.predeclared.Has); err != nil {
+			return nil, err
+		}
+	}
 	return prog.Init(t, l.predeclared)
 }
 
@@ -107,13 +112,18 @@ func (l *loader) read(name string) ([]byte, error) {
 	if line := badUTF8(src); line > 0 {
 		return nil, fmt.Errorf("line %d is not UTF-8: save the file as UTF-8", line)
 	}
+	l.run.mu.Lock()
+	l.run.sources[filepath.Join(l.dir, name)] = src
+	l.run.mu.Unlock()
+	if l.run.plan != nil {
+		return src, nil // a plan keeps nothing
+	}
 	g, err := l.run.Store.Blobs.Put(src)
 	if err != nil {
 		return nil, err
 	}
 	l.run.mu.Lock()
 	defer l.run.mu.Unlock()
-	l.run.sources[filepath.Join(l.dir, name)] = src
 	l.run.libs = append(l.run.libs, cas.Entry{Name: name, Digest: g, Size: int64(len(src))})
 	return src, nil
 }

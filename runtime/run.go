@@ -44,6 +44,7 @@ type Run struct {
 	MaxHeap  uint64            // 0: DefaultMaxHeap; best effort, looked at ten times a second
 
 	working atomic.Int64 // steps at work
+	plan    *Plan        // nil: the run works
 
 	mu      sync.Mutex // guards what follows
 	seq     int
@@ -98,10 +99,15 @@ func (r *Run) Exec(ctx context.Context, predeclared starlark.StringDict) error {
 	return err
 }
 
-func (r *Run) begin(ctx context.Context) error {
+// prepare makes what every execution needs, be it for a plan.
+func (r *Run) prepare() {
 	r.calls = map[cas.Digest]*call{}
 	r.files = map[string]*syntax.File{}
 	r.sources = map[string][]byte{r.Notebook.Path: r.Notebook.Source}
+}
+
+func (r *Run) begin(ctx context.Context) error {
+	r.prepare()
 	if r.ID == "" {
 		var b [4]byte
 		rand.Read(b[:]) // never fails
@@ -191,6 +197,9 @@ func (r *Run) thread(ctx context.Context, s *scope, name string) (*starlark.Thre
 		r.Emit(t, event.Event{Kind: event.Print, Text: msg})
 	}}
 	t.SetLocal(local, s)
+	if r.plan != nil {
+		r.plan.watch(t)
+	}
 	limit := orDefault(r.MaxSteps, DefaultMaxSteps)
 	t.SetMaxExecutionSteps(limit)
 	t.OnMaxSteps = func(t *starlark.Thread) {

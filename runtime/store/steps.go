@@ -128,7 +128,11 @@ func (s *Store) PutUse(u Use) error {
 // Uses returns the uses of a run by seq.
 func (s *Store) Uses(run string) ([]Use, error) {
 	s.settle()
-	return lookup(s, func(u *Use) []any {
-		return []any{&u.Run, &u.Seq, hash{&u.Key}, &u.Name, &u.Hit, words{&u.Failed}, &u.Seconds, &u.Cell, &u.Line}
-	}, "SELECT run, seq, key, name, hit, failed, seconds, cell, line FROM run_step WHERE run = ? ORDER BY seq", run)
+	return lookup(s, (*Use).dest, "SELECT "+useColumns+" FROM run_step AS u WHERE u.run = ? ORDER BY u.seq", run)
+}
+
+const useColumns = "u.run, u.seq, u.key, u.name, u.hit, u.failed, u.seconds, u.cell, u.line"
+
+func (u *Use) dest() []any {
+	return []any{&u.Run, &u.Seq, hash{&u.Key}, &u.Name, &u.Hit, words{&u.Failed}, &u.Seconds, &u.Cell, &u.Line}
 }
