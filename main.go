@@ -87,7 +87,7 @@ func (a *app) root() *cobra.Command {
 	}
 	root.PersistentFlags().StringVar(&a.storeDir, "store", dir, "directory of the store (or $STARBOOK_STORE)")
 	root.AddCommand(a.runCmd(), a.sweepCmd(), a.lsCmd(), a.showCmd(), a.diffCmd(), a.reportCmd(),
-		a.sqlCmd(), a.gcCmd(), a.doctorCmd(), a.docCmd())
+		a.sqlCmd(), a.gcCmd(), a.doctorCmd(), a.docCmd(), a.benchCmd())
 	return root
 }
 
