@@ -45,6 +45,7 @@ var allowed = map[string][]string{
 	"gpu/gguf":                    {"gpu", "gpu/safetensors", "gpu/internal/disk"},
 	"gpu/model":                   {"gpu", "gpu/safetensors", "gpu/gguf"},
 	"gpu/train":                   {"gpu", "gpu/model", "gpu/safetensors"},
+	"gpu/bench":                   {"gpu", "gpu/model", "gpu/train"},
 
 	"builtins/dataset":      {},
 	"builtins/hub":          {},

@@ -25,6 +25,7 @@ type device struct {
 	gemms   gemms
 	ports   ports      // to and from the host
 	fetches fetches    // to the host, later
+	meter   meter
 	parts   gpu.Buf    // partial sums
 	factor  [2]gpu.Buf // of a product, in the type of activations
 	err     error      // the first failure since the last Sync
@@ -130,7 +131,7 @@ func (d *device) Close() error {
 			d.gemms.close()
 			err = errors.Join(err, d.lt.Close())
 		}
-		err = errors.Join(err, d.queue.close(d.ctx), d.ports.close(d.ctx), d.fetches.close(d.ctx))
+		err = errors.Join(err, d.queue.close(d.ctx), d.ports.close(d.ctx), d.fetches.close(d.ctx), d.meter.close(d.ctx))
 		for _, s := range d.arena.pieces {
 			err = errors.Join(err, d.ctx.Free(s.at))
 		}

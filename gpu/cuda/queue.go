@@ -135,10 +135,16 @@ func (d *device) flush() {
 	q := &d.queue
 	if len(q.commands) > 0 {
 		d.do(func() error {
+			if err := d.meter.mark(d.ctx); err != nil {
+				return err
+			}
 			if err := q.send(d.ctx); err != nil {
 				return err
 			}
-			return d.run()
+			if err := d.run(); err != nil {
+				return err
+			}
+			return d.meter.mark(d.ctx)
 		})
 	}
 	q.commands, q.staged = q.commands[:0], q.staged[:0]

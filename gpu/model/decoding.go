@@ -8,6 +8,7 @@ import (
 // Decoding says how completions are chosen.
 type Decoding struct {
 	MaxNew      int      // tokens of a completion at most
+	Limits      []int    // the same for each prompt, where fewer; nil: none
 	EOS         []int32  // each ends a completion; nil: Transformer.Stops
 	Batch       int      // sequences at a time; 0: 32
 	Rows        int      // prompt tokens computed at a time; 0: 1024
@@ -63,6 +64,18 @@ func (o Decoding) check(prompts int) error {
 		return fmt.Errorf("model: generate: the draft proposes %d tokens at a time: it must be positive", o.Draft.Tokens)
 	case o.Keys != nil && len(o.Keys) != prompts:
 		return fmt.Errorf("model: generate: %d keys for %d prompts", len(o.Keys), prompts)
+	case o.Limits != nil && len(o.Limits) != prompts:
+		return fmt.Errorf("model: generate: %d limits for %d prompts", len(o.Limits), prompts)
+	case slices.ContainsFunc(o.Limits, func(n int) bool { return n <= 0 }):
+		return fmt.Errorf("model: generate: limits %v: each must be positive", o.Limits)
 	}
 	return nil
+}
+
+// limit returns how many tokens the completion of prompt i may have.
+func (o Decoding) limit(i int) int {
+	if o.Limits == nil {
+		return o.MaxNew
+	}
+	return min(o.MaxNew, o.Limits[i])
 }

@@ -78,7 +78,7 @@ func newGenerator(m *Transformer, a *Adapter, prompts [][]int32, o Decoding) (*g
 			return nil, fmt.Errorf("model: generate: prompt %d has %d tokens: it needs between 1 and %d", i, len(prompt), m.Config.MaxPositions-1)
 		}
 		longest, all = max(longest, len(prompt)), all+len(prompt)
-		context = max(context, min(len(prompt)+o.MaxNew, m.Config.MaxPositions))
+		context = max(context, min(len(prompt)+o.limit(i), m.Config.MaxPositions))
 	}
 	o.Rows = max(longest, min(o.Rows, all), o.Batch*(1+o.Draft.tokens()))
 	p, err := NewPass(m, a, o.Rows, false)
@@ -143,7 +143,7 @@ func (g *generator) admit() []*sequence {
 		g.free = g.free[:len(g.free)-1]
 		g.active = append(g.active, &sequence{
 			Completion: Completion{Prompt: g.next}, slot: slot, cached: len(prompt),
-			limit: min(g.o.MaxNew, g.p.m.Config.MaxPositions-len(prompt)),
+			limit: min(g.o.limit(g.next), g.p.m.Config.MaxPositions-len(prompt)),
 		})
 		g.next++
 	}

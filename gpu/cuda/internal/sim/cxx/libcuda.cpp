@@ -2,6 +2,7 @@
 // through sim.h. Work on a stream is not done until somebody waits for it, so
 // that host memory that changes too early, or is read too early, shows.
 #include "sim.h"
+#include <chrono>
 #include <deque>
 #include <map>
 
@@ -25,7 +26,8 @@ struct Function {
   int shared = shared_default; // as raised by cuFuncSetAttribute
 };
 struct Graph { std::vector<Work> work; };
-struct Event { bool done = false; };
+using Clock = std::chrono::steady_clock;
+struct Event { bool done = false; Clock::time_point at; };
 
 char context, stream;    // handles are addresses, as everything that Go may take for one
 std::deque<Work> queue;  // of the one stream there is
@@ -231,7 +233,7 @@ API int cuEventDestroy_v2(void *e) { return drain(), delete (Event *)e, 0; }
 API int cuEventRecord(void *e, void *) {
   auto *event = (Event *)e;
   event->done = false;
-  return add([=] { event->done = true; }), 0;
+  return add([=] { event->done = true, event->at = Clock::now(); }), 0;
 }
 API int cuEventQuery(void *e) { return ((Event *)e)->done ? 0 : 600; }
 API int cuEventSynchronize(void *e) { // only what comes before it is done
@@ -242,4 +244,6 @@ API int cuEventSynchronize(void *e) { // only what comes before it is done
   }
   return 0;
 }
-API int cuEventElapsedTime(float *ms, void *, void *) { return *ms = 0, 0; }
+API int cuEventElapsedTime(float *ms, void *from, void *to) {
+  return *ms = std::chrono::duration<float, std::milli>(((Event *)to)->at - ((Event *)from)->at).count(), 0;
+}
