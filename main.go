@@ -86,7 +86,7 @@ func (a *app) root() *cobra.Command {
 		dir = ".starbook"
 	}
 	root.PersistentFlags().StringVar(&a.storeDir, "store", dir, "directory of the store (or $STARBOOK_STORE)")
-	root.AddCommand(a.runCmd(), a.sweepCmd(), a.lsCmd(), a.showCmd(), a.diffCmd(), a.reportCmd(),
+	root.AddCommand(a.runCmd(), a.sweepCmd(), a.lsCmd(), a.showCmd(), a.diffCmd(), a.reportCmd(), a.serveCmd(),
 		a.sqlCmd(), a.gcCmd(), a.doctorCmd(), a.docCmd())
 	return root
 }
