@@ -21,8 +21,8 @@ type comparePage struct {
 	Board    []boardRow
 	Left     int // runs that the board leaves out
 	Figures  []*figure
-	Seeds    table // see sweepView
-	Effects  table
+	Seeds    table  // see sweepView
+	Few      string // see sweepView
 	Matrix   matrix
 	Texts    []codeDiff
 	Env      table
@@ -53,7 +53,7 @@ const (
 	pairedRuns  = 12
 	matrixRuns  = 16
 	matrixRows  = 80
-	boldCurves  = 6
+	boldCurves  = 5
 	allCurves   = 150
 	ratedRuns   = 24
 )
@@ -97,7 +97,10 @@ func (b *builder) compare(refs []string) (Page, error) {
 		return Page{}, err
 	}
 	s := sweepOf(boardSweep(rows, v.Params))
-	v.Figures, v.Seeds, v.Effects = append(s.Figures, v.Figures...), s.Seeds, s.Effects
+	v.Figures, v.Seeds, v.Few = append(s.Figures, v.Figures...), s.Seeds, s.Few
+	if f := ganttOf(byStart); f != nil {
+		v.Figures = append(v.Figures, f)
+	}
 	v.Title = compareTitle(rows)
 	v.Matrix = matrixOf(byStart)
 	v.Env = environments(byStart)

@@ -100,6 +100,7 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 		}
 		return "", fmt.Errorf("count of a %T", n)
 	},
+	"plural":  func(n int, one string) string { return plural(int64(n), one) },
 	"seconds": seconds, "dollars": dollars, "percent": percent, "rate": rate,
 	"loss": func(v float64) string {
 		if !finite(v) {
