@@ -59,7 +59,9 @@ var allowed = map[string][]string{
 		"gpu", "gpu/safetensors", "gpu/token", "gpu/chat", "gpu/chat/jinja", "gpu/model", "gpu/train", // not the devices: main brings one
 	},
 
-	"reports": {"runtime/store", "runtime/cas", "runtime/event"},
+	"reports":       {"reports/where", "runtime/store", "runtime/cas", "runtime/event"},
+	"reports/where": {},
+	"reports/live":  {"reports", "runtime/store"},
 
 	"scripts":               {},
 	"scripts/graders/regex": {},
@@ -71,7 +73,7 @@ var allowed = map[string][]string{
 var doors = map[string][]string{
 	"C":                               {"gpu/cpu", "gpu/cpu/internal/peer", "gpu/cuda/internal/driver", "gpu/cuda/internal/libs"},
 	"gorgonia.org/cu":                 {"gpu/cuda/internal/driver"},
-	"net/http":                        {"builtins/hub", "builtins/teacher", "builtins/teacher/stub"},
+	"net/http":                        {"builtins/hub", "builtins/teacher", "builtins/teacher/stub", "reports/live"},
 	"go.starlark.net":                 {"builtins", "runtime/run.go", "runtime/load.go", "runtime/plan.go", "runtime/trace.go"},
 	"github.com/mattn/go-sqlite3":     {"runtime/store"},
 	"database/sql":                    {"runtime/store"},

@@ -26,6 +26,7 @@ type runFlags struct {
 	report   string
 	noReport bool
 	yes      bool
+	watch    bool
 }
 
 func (a *app) runCmd() *cobra.Command {
@@ -35,32 +36,41 @@ func (a *app) runCmd() *cobra.Command {
 		Short: "Run a notebook; run it again to go on where it was",
 		Args:  cobra.ExactArgs(1),
 		Example: "  starbook run scripts/quickstart.star\n" +
-			"  starbook run scripts/quickstart.star -p choose=random -p lr=1e-3",
+			"  starbook run scripts/quickstart.star -p choose=random -p lr=1e-3\n" +
+			"  starbook run scripts/quickstart.star --watch",
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return []string{"star"}, cobra.ShellCompDirectiveFilterFileExt
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return a.run(cmd.Context(), args[0], f) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.watch {
+				return a.watch(cmd.Context(), args[0], f)
+			}
+			_, err := a.run(cmd.Context(), args[0], f)
+			return err
+		},
 	}
 	cmd.Flags().StringArrayVarP(&f.params, "param", "p", nil, "set a parameter: name=value (repeat for more)")
 	cmd.Flags().StringSliceVar(&f.fresh, "fresh", nil, "do these steps again: names such as lora.train, or all")
 	cmd.Flags().StringVarP(&f.report, "output", "o", "report.html", "where to write the report")
 	cmd.Flags().BoolVarP(&f.yes, "yes", "y", false, "spend money without asking, each step within its budget_usd")
 	cmd.Flags().BoolVar(&f.noReport, "no-report", false, "write no report")
+	cmd.Flags().BoolVar(&f.watch, "watch", false, "run it again whenever it is saved; starbook serve shows it")
 	return cmd
 }
 
-func (a *app) run(ctx context.Context, path string, f runFlags) (err error) {
+// run runs the notebook once and returns the id of the run, "" if none has begun.
+func (a *app) run(ctx context.Context, path string, f runFlags) (id string, err error) {
 	params, err := parseParams(f.params)
 	if err != nil {
-		return err
+		return "", err
 	}
 	nb, err := runtime.ReadNotebook(path)
 	if err != nil {
-		return err
+		return "", err
 	}
 	st, err := a.open(true)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
 	host := &builtins.Host{Dir: filepath.Dir(path), OpenDevice: openDevice, Consent: newPurse(f.yes).consent}
@@ -74,20 +84,20 @@ func (a *app) run(ctx context.Context, path string, f runFlags) (err error) {
 	failed := r.Exec(ctx, host.Predeclared())
 	console.Close()
 	if errors.Is(failed, runtime.ErrUsage) {
-		return failed
+		return "", failed
 	}
 	if !f.noReport {
 		if err := writeReport(st, []string{r.ID}, f.report); err != nil {
-			return errors.Join(failed, err)
+			return r.ID, errors.Join(failed, err)
 		}
 	}
 	if err := conclude(os.Stdout, st, r.ID, f); err != nil {
-		return errors.Join(failed, err)
+		return r.ID, errors.Join(failed, err)
 	}
 	if errors.Is(failed, runtime.ErrInterrupted) {
-		return fmt.Errorf("%w\nrun the same command again to go on", failed)
+		return r.ID, fmt.Errorf("%w\nrun the same command again to go on", failed)
 	}
-	return failed
+	return r.ID, failed
 }
 
 // conclude prints what the run came to: steps, what hits saved, the report.

@@ -228,6 +228,7 @@ type sweeper struct {
 	pool    *runtime.Pool
 	console *event.Console
 	begun   time.Time
+	stop    context.CancelFunc // of all trials
 
 	mu   sync.Mutex
 	over int
@@ -238,7 +239,9 @@ func (a *app) sweep(ctx context.Context, path string, f sweepFlags) (err error) 
 	if err != nil {
 		return err
 	}
-	w := &sweeper{study: s, pool: newPool(), begun: time.Now()}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	w := &sweeper{study: s, pool: newPool(), begun: time.Now(), stop: stop}
 	if w.id, err = s.id(); err != nil {
 		return err
 	}
@@ -281,6 +284,9 @@ func (w *sweeper) trial(ctx context.Context, i int, p sweep.Point) (float64, any
 	}
 	if errors.Is(err, runtime.ErrUsage) {
 		return 0, nil, err
+	}
+	if errors.Is(err, runtime.ErrInterrupted) {
+		w.stop() // asked of one trial, it is meant for the process, as Ctrl-C is
 	}
 	done, x := finished{run: r.ID}, 0.0
 	if err == nil && w.Objective != "" {

@@ -130,14 +130,15 @@ func (c *canvas) Fill(p vg.Path) {
 }
 
 // FillString implements vg.Canvas. Text is measured by gonum with Liberation
-// Sans; style.css asks for fonts of the same widths.
+// Sans; style.css asks for fonts of the same widths, and where there are none
+// another is fitted into the room.
 func (c *canvas) FillString(f font.Face, pt vg.Point, s string) {
 	size := f.Font.Size.Points()
 	if size == 0 || s == "" {
 		return
 	}
 	x, y := c.at(pt)
-	fmt.Fprintf(&c.b, `<text class="%s" x="%s" y="%s" font-size="%s"`, c.state.ink, num(x), num(y), num(size))
+	fmt.Fprintf(&c.b, `<text class="%s" x="%s" y="%s" font-size="%s" textLength="%s" lengthAdjust="spacingAndGlyphs"`, c.state.ink, num(x), num(y), num(size), num(f.Width(s).Points()))
 	if turn := math.Atan2(c.state.b, c.state.a) * 180 / math.Pi; math.Abs(turn) > 0.01 {
 		fmt.Fprintf(&c.b, ` transform="rotate(%s %s %s)"`, num(turn), num(x), num(y))
 	}

@@ -21,14 +21,16 @@ type comparePage struct {
 	Board    []boardRow
 	Left     int // runs that the board leaves out
 	Figures  []*figure
-	Seeds    table // see sweepView
-	Effects  table
+	Seeds    table  // see sweepView
+	Few      string // see sweepView
 	Matrix   matrix
 	Texts    []codeDiff
 	Env      table
 	Rerun    string // the commands of the first runs
 	Total    costs
 	Failures int
+	Loss     float64 // the lowest
+	Linked   bool
 }
 
 // boardRow is a run on the leader board.
@@ -51,27 +53,27 @@ const (
 	pairedRuns  = 12
 	matrixRuns  = 16
 	matrixRows  = 80
-	boldCurves  = 6
+	boldCurves  = 5
 	allCurves   = 150
 	ratedRuns   = 24
 )
 
 // compare renders the page of several runs.
-func (b *builder) compare(refs []string) (page, error) {
+func (b *builder) compare(refs []string) (Page, error) {
 	var rows []boardRow
 	seen := map[string]bool{}
-	for _, ref := range refs {
-		r, err := load(b.st, ref, true)
-		if err != nil {
-			return page{}, err
-		}
+	all, err := loadAll(b.st, refs)
+	if err != nil {
+		return Page{}, err
+	}
+	for _, r := range all {
 		if !seen[r.ID] {
 			seen[r.ID] = true
 			rows = append(rows, newBoardRow(r))
 		}
 	}
 	first := rows[0].run
-	v := comparePage{Params: differing(rows)}
+	v := comparePage{Params: differing(rows), Loss: math.NaN(), Linked: b.linked}
 	v.Same = len(first.Settings) - len(v.Params)
 	if v.More = len(v.Params) - boardParams; v.More > 0 {
 		v.Params = v.Params[:boardParams]
@@ -82,31 +84,36 @@ func (b *builder) compare(refs []string) (page, error) {
 		if rows[i].Status == store.Failed {
 			v.Failures++
 		}
+		if l := rows[i].Loss; !(v.Loss <= l) {
+			v.Loss = l
+		}
 	}
 	byStart := slices.Clone(rows)
 	slices.SortStableFunc(rows, better)
-	var err error
 	if v.Verdict, err = b.leader(rows); err != nil {
-		return page{}, err
+		return Page{}, err
 	}
 	if v.Figures, err = b.overlays(rows, v.Params); err != nil {
-		return page{}, err
+		return Page{}, err
 	}
 	s := sweepOf(boardSweep(rows, v.Params))
-	v.Figures, v.Seeds, v.Effects = append(s.Figures, v.Figures...), s.Seeds, s.Effects
+	v.Figures, v.Seeds, v.Few = append(s.Figures, v.Figures...), s.Seeds, s.Few
+	if f := ganttOf(byStart); f != nil {
+		v.Figures = append(v.Figures, f)
+	}
 	v.Title = compareTitle(rows)
 	v.Matrix = matrixOf(byStart)
 	v.Env = environments(byStart)
 	if v.Texts, err = b.codeDiffs(byStart); err != nil {
-		return page{}, err
+		return Page{}, err
 	}
 	v.Rerun = commands(byStart)
 	v.Board, v.Left = rows[:min(len(rows), boardRuns)], max(0, len(rows)-boardRuns)
 	body, err := b.render("compare", v)
-	return page{Title: v.Title, Body: body}, err
+	return Page{Title: v.Title, Body: body}, err
 }
 
-// newBoardRow reads off a run what the board shows, and lets go of the rest.
+// newBoardRow reads off a run what the board shows.
 func newBoardRow(r *run) boardRow {
 	row := boardRow{run: r, Loss: r.bestLoss(), Costs: r.costs()}
 	if passed, n, ok := r.score(); ok {
@@ -127,7 +134,6 @@ func newBoardRow(r *run) boardRow {
 			row.trainingKeys = append(row.trainingKeys, u.Key)
 		}
 	}
-	r.Events = slices.DeleteFunc(r.Events, func(e event.Event) bool { return e.Kind != event.Compare })
 	return row
 }
 

@@ -21,7 +21,7 @@ type lineage struct {
 // where an arrow passes a layer.
 type node struct {
 	name, note, link string
-	state            string // run, hit, failed, given, ghost
+	state            string // run, hit, failed, unfinished, given, ghost
 	from             []*node
 	layer            int
 	x, y             float64
@@ -48,7 +48,7 @@ func lineageOf(r *run) *lineage {
 	for _, u := range r.Uses {
 		n := &node{name: u.Name, link: stepID(u.Key), state: u.mark(), note: u.Step.Kind + " " + u.Step.Output.Short()}
 		if !u.Done {
-			n.state, n.note = "failed", "no output"
+			n.note = "no output"
 		}
 		for _, g := range u.Step.Inputs {
 			if by[g] == nil {

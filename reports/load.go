@@ -2,7 +2,6 @@ package reports
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,11 +22,13 @@ type run struct {
 	Diff     string // of the working tree against the commit
 }
 
-// use is a step in a run. Of a failed one only the name and the error are known.
+// use is a step in a run. Of a failed one only the name and the error are known, of
+// one that has begun and not ended its curves.
 type use struct {
 	store.Use
-	Step store.Step
-	Done bool
+	Step   store.Step
+	Done   bool
+	AtWork bool // somebody is at it
 }
 
 // setting is a parameter of a notebook.
@@ -36,56 +37,93 @@ type setting struct {
 	Changed                   bool
 }
 
-// load reads the run that ref names. With events false it leaves the events and
-// texts in the store, for pages of very many runs.
-func load(st *store.Store, ref string, events bool) (*run, error) {
-	head, err := st.Run(ref)
+// load reads the run that ref names.
+func load(st *store.Store, ref string) (*run, error) {
+	all, err := loadAll(st, []string{ref})
 	if err != nil {
-		return nil, fmt.Errorf("reports: run %s: %w", ref, err)
+		return nil, err
 	}
-	r := &run{Run: head}
-	if r.Settings, err = settings(head.Params); err != nil {
-		return nil, fmt.Errorf("reports: run %s: params: %w", head.ID, err)
+	r := all[0]
+	if r.Diff, err = blobText(st, r.GitDirty); err != nil {
+		return nil, fmt.Errorf("reports: run %s: diff: %w", r.ID, err)
 	}
-	if err := r.loadUses(st); err != nil {
-		return nil, fmt.Errorf("reports: run %s: %w", head.ID, err)
+	if r.Events, err = st.Events(r.ID, 0, 0); err != nil {
+		return nil, fmt.Errorf("reports: run %s: events: %w", r.ID, err)
 	}
-	if r.Text, err = blobText(st, head.Source); err != nil {
-		return nil, fmt.Errorf("reports: run %s: notebook: %w", head.ID, err)
-	}
-	if !events {
-		return r, nil
-	}
-	r.Cells = cells(r.Text)
-	if r.Diff, err = blobText(st, head.GitDirty); err != nil {
-		return nil, fmt.Errorf("reports: run %s: diff: %w", head.ID, err)
-	}
-	if r.Events, err = st.Events(head.ID, 0, 0); err != nil {
-		return nil, fmt.Errorf("reports: run %s: events: %w", head.ID, err)
-	}
+	r.addUnfinished()
 	return r, nil
 }
 
-// loadUses reads the steps; a step that was called twice counts once.
-func (r *run) loadUses(st *store.Store) error {
-	uses, err := st.Uses(r.ID)
-	if err != nil {
-		return err
+// told are the events that a page of many runs is made of.
+var told = []event.Kind{event.Compare, event.StepStart, event.StepHit, event.StepDone, event.StepFail}
+
+// loadAll reads the runs that refs name, for a page of very many: without the diffs,
+// and of the events only those that are told.
+func loadAll(st *store.Store, refs []string) ([]*run, error) {
+	var all []*run
+	var ids []string
+	for _, ref := range refs {
+		head, err := st.Run(ref)
+		if err != nil {
+			return nil, fmt.Errorf("reports: run %s: %w", ref, err)
+		}
+		r := &run{Run: head}
+		if r.Settings, err = settings(head.Params); err != nil {
+			return nil, fmt.Errorf("reports: run %s: params: %w", head.ID, err)
+		}
+		all, ids = append(all, r), append(ids, head.ID)
 	}
-	slices.SortFunc(uses, func(a, b store.Use) int { return a.Seq - b.Seq })
-	seen := map[cas.Digest]bool{}
-	for _, u := range uses {
-		if seen[u.Key] {
+	uses, err := st.UsesOf(ids)
+	if err != nil {
+		return nil, fmt.Errorf("reports: %w", err)
+	}
+	events, err := st.EventsOf(ids, told...)
+	if err != nil {
+		return nil, fmt.Errorf("reports: %w", err)
+	}
+	texts := map[cas.Digest]*run{} // the first run of each text
+	for _, r := range all {
+		r.setUses(uses[r.ID])
+		r.Events = events[r.ID]
+		if same := texts[r.Source]; same != nil {
+			r.Text, r.Cells = same.Text, same.Cells
 			continue
 		}
-		seen[u.Key] = true
-		step, err := st.Step(u.Key)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return fmt.Errorf("step %s: %w", u.Key.Short(), err)
+		if r.Text, err = blobText(st, r.Source); err != nil {
+			return nil, fmt.Errorf("reports: run %s: notebook: %w", r.ID, err)
 		}
-		r.Uses = append(r.Uses, use{Use: u, Step: step, Done: err == nil})
+		r.Cells, texts[r.Source] = cells(r.Text), r
 	}
-	return nil
+	return all, nil
+}
+
+// setUses takes the steps, in order; a step that was called twice counts once.
+func (r *run) setUses(list []store.StepUse) {
+	seen := map[cas.Digest]bool{}
+	for _, u := range list {
+		if !seen[u.Key] {
+			seen[u.Key] = true
+			r.Uses = append(r.Uses, use{Use: u.Use, Step: u.Step, Done: u.Done()})
+		}
+	}
+}
+
+// addUnfinished adds the steps that have begun and not ended, which have no row yet: of a
+// run that goes on, or of one whose process died.
+func (r *run) addUnfinished() {
+	for _, e := range r.Events {
+		if e.Kind != event.StepStart {
+			continue
+		}
+		key, err := cas.Parse(e.Step)
+		if _, known := r.find(e.Step); err != nil || known {
+			continue
+		}
+		r.Uses = append(r.Uses, use{
+			Use:    store.Use{Run: r.ID, Seq: len(r.Uses) + 1, Key: key, Name: e.Name, Cell: e.Cell, Line: e.Line},
+			AtWork: r.Status == store.Running,
+		})
+	}
 }
 
 // blobText reads a blob as text; no digest and a blob that gc took are no text.

@@ -89,10 +89,55 @@ func (b *builder) lossOverlay(rows []boardRow) (*figure, error) {
 		}
 	}
 	if len(faint) > 0 {
-		c.Note = "In colour: the trainings of the leading runs. Grey: " + plural(int64(len(faint)), "other") + "."
+		c.Note = "In colour: the trainings of the leading runs. Grey: " + plural(int64(len(faint)), "other") + ", from the least to the greatest."
+		c.Curves = slices.Concat([]curve{bandOf(slices.Concat(faint, c.Curves))}, c.Curves)
 	}
-	c.Curves = slices.Concat(faint, c.Curves)
+	for _, u := range rows[0].Uses {
+		if t, ok := u.trained(); ok && at[u.Key] == 0 {
+			c.markStop(t)
+			break
+		}
+	}
 	return c.figure(), nil
+}
+
+// bandPoints is how many points the edges of a band have.
+const bandPoints = 80
+
+// bandOf returns the band from the least to the greatest value of all curves. Between the
+// points of a curve it goes straight.
+func bandOf(curves []curve) curve {
+	lo, hi := math.Inf(1), math.Inf(-1)
+	for _, cu := range curves {
+		lo, hi = min(lo, cu.Xs[0]), max(hi, cu.Xs[len(cu.Xs)-1])
+	}
+	out := curve{Name: "least of all", Ink: "c8", Bare: true, Faint: true}
+	for i := range bandPoints {
+		x := lo + (hi-lo)*float64(i)/(bandPoints-1)
+		least, most := math.Inf(1), math.Inf(-1)
+		for _, cu := range curves {
+			if y := cu.at(x); finite(y) {
+				least, most = min(least, y), max(most, y)
+			}
+		}
+		if least <= most {
+			out.Xs, out.Ys, out.Low, out.High = append(out.Xs, x), append(out.Ys, least), append(out.Low, least), append(out.High, most)
+		}
+	}
+	return out
+}
+
+// at returns the value of the curve at x, NaN outside of it.
+func (cu curve) at(x float64) float64 {
+	i, found := slices.BinarySearch(cu.Xs, x)
+	switch {
+	case found:
+		return cu.Ys[i]
+	case i == 0 || i == len(cu.Xs):
+		return math.NaN()
+	}
+	part := (x - cu.Xs[i-1]) / (cu.Xs[i] - cu.Xs[i-1])
+	return cu.Ys[i-1] + part*(cu.Ys[i]-cu.Ys[i-1])
 }
 
 // paramScatters draws the pass rate (or, where nothing was evaluated, the loss)

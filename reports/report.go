@@ -16,7 +16,8 @@ import (
 
 // Options say what a page holds beyond what the runs do.
 type Options struct {
-	Title string // instead of the notebook's first heading
+	Title  string // instead of the notebook's first heading
+	Linked bool   // names of runs lead to their pages on the live page's server
 }
 
 // Write writes the page of one run, or the page that compares several, as one
@@ -24,48 +25,60 @@ type Options struct {
 // @latest or @best. The page is a function of the store's rows: the same rows
 // give the same bytes.
 func Write(w io.Writer, st *store.Store, runs []string, o Options) error {
-	b := &builder{st: st, left: detailBytes}
-	var p page
-	var err error
-	switch len(runs) {
-	case 0:
-		return errors.New("reports: no runs: name one, as in @latest")
-	case 1:
-		p, err = b.run(runs[0])
-	default:
-		p, err = b.compare(runs)
-	}
+	p, err := Of(st, runs, o)
 	if err != nil {
 		return err
 	}
-	if o.Title != "" {
-		p.Title = o.Title
-	}
-	out, err := b.render("page", p)
+	out, err := new(builder).render("page", p)
 	if err != nil {
 		return err
 	}
-	if _, err := io.WriteString(w, inert(string(out))); err != nil {
+	if _, err := io.WriteString(w, string(out)); err != nil {
 		return fmt.Errorf("reports: %w", err)
 	}
 	return nil
 }
 
+// Of makes the page that Write writes.
+func Of(st *store.Store, runs []string, o Options) (Page, error) {
+	b := &builder{st: st, left: detailBytes, linked: o.Linked}
+	var p Page
+	var err error
+	switch len(runs) {
+	case 0:
+		return p, errors.New("reports: no runs: name one, as in @latest")
+	case 1:
+		p, err = b.run(runs[0])
+	default:
+		p, err = b.compare(runs)
+	}
+	if o.Title != "" {
+		p.Title = o.Title
+	}
+	return p.inert(), err
+}
+
 // html is a part of a page that is already rendered.
 type html = template.HTML
 
-// page is what the skeleton of every page needs.
-type page struct {
+// Page is what the skeleton of a page needs: that of a report, or of the live page.
+type Page struct {
 	Title string
-	Body  html
+	Body  html // from its header to the end of its main part
 }
 
-// CSS returns the stylesheet.
-func (page) CSS() template.CSS { return template.CSS(stylesheet) }
+// inert returns the page as it may be shown.
+func (p Page) inert() Page { return Page{inert(p.Title), html(inert(string(p.Body)))} }
+
+// Style returns the stylesheet of every page.
+func Style() string { return stylesheet }
+
+// CSS returns the stylesheet for a template.
+func (Page) CSS() template.CSS { return template.CSS(stylesheet) }
 
 // Policy returns the content security policy: nothing may be loaded, nothing
 // may run, and the only style is ours, named by its hash.
-func (page) Policy() string {
+func (Page) Policy() string {
 	sum := sha256.Sum256([]byte(stylesheet))
 	return "default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'sha256-" +
 		base64.StdEncoding.EncodeToString(sum[:]) + "'"
@@ -87,6 +100,7 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 		}
 		return "", fmt.Errorf("count of a %T", n)
 	},
+	"plural":  func(n int, one string) string { return plural(int64(n), one) },
 	"seconds": seconds, "dollars": dollars, "percent": percent, "rate": rate,
 	"loss": func(v float64) string {
 		if !finite(v) {
@@ -102,8 +116,9 @@ const detailBytes = 1400 << 10
 
 // builder renders the parts of one page.
 type builder struct {
-	st   *store.Store
-	left int // of detailBytes
+	st     *store.Store
+	left   int  // of detailBytes
+	linked bool // see Options
 }
 
 // render executes a template.

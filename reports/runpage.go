@@ -51,10 +51,10 @@ type costRow struct {
 }
 
 // run renders the page of one run.
-func (b *builder) run(ref string) (page, error) {
-	r, err := load(b.st, ref, true)
+func (b *builder) run(ref string) (Page, error) {
+	r, err := load(b.st, ref)
 	if err != nil {
-		return page{}, err
+		return Page{}, err
 	}
 	v := runPage{run: r, Title: r.title(), Verdict: r.verdict(), Tiles: r.tiles(), Total: r.costs(), Lineage: lineageOf(r), Rerun: rerun(r), Env: environment(r)}
 	if c := r.comparisons(); len(c) > 0 {
@@ -69,18 +69,18 @@ func (b *builder) run(ref string) (page, error) {
 	}
 	v.MoreCosts = len(r.Uses) - len(v.Costs)
 	if v.Cells, err = b.cells(r); err != nil {
-		return page{}, err
+		return Page{}, err
 	}
 	if r.Diff != "" {
 		if v.DiffHTML, err = b.detail("patch", "The diff", patchLines(r.Diff)); err != nil {
-			return page{}, err
+			return Page{}, err
 		}
 	}
 	if v.Trials, err = b.trialsOf(r); err != nil {
-		return page{}, err
+		return Page{}, err
 	}
 	body, err := b.render("run", v)
-	return page{Title: v.Title, Body: body}, err
+	return Page{Title: v.Title, Body: body}, err
 }
 
 // event renders what a script wanted in its report, or nothing for the others.

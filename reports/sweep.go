@@ -16,9 +16,9 @@ type sweepView struct {
 	Title    string
 	Sentence string
 	Support  string
-	Table    table // of all trials
-	Seeds    table // mean and spread over seeds; no rows without a seed among the settings
-	Effects  table // how much of the spread each setting explains
+	Table    table  // of all trials
+	Seeds    table  // mean and spread over seeds; no rows without a seed among the settings
+	Few      string // what so few trials cannot tell
 	Figures  []*figure
 }
 
@@ -63,12 +63,20 @@ func sweepOf(d event.SweepData) sweepView {
 	done := slices.DeleteFunc(slices.Clone(trials), func(t sweepTrial) bool { return !finite(t.value) })
 	v.Sentence, v.Support = sweepVerdict(d, done, len(trials), rates)
 	v.Seeds = seedsTable(d, done, rates)
-	v.Effects = effectsTable(d, done)
 	if f := sweepHeat(d, done, rates); f != nil {
+		v.Figures = append(v.Figures, f)
+	}
+	if f := parallelOf(d, done, rates); f != nil {
+		v.Figures = append(v.Figures, f)
+	}
+	if f := effectsBars(d, done).figure(); f != nil {
 		v.Figures = append(v.Figures, f)
 	}
 	if f := sweepTrace(d, done, rates); f != nil {
 		v.Figures = append(v.Figures, f)
+	}
+	if len(done) < fewForShare && len(d.Names) > 1 {
+		v.Few = fmt.Sprintf("%s are too few to tell how much each setting matters: it takes %d.", plural(int64(len(done)), "trial"), fewForShare)
 	}
 	return v
 }
@@ -177,41 +185,44 @@ func seedsTable(d event.SweepData, done []sweepTrial, rates bool) table {
 	return t
 }
 
-// effectsTable says how much of the spread of the objective the value of each setting
+// effectsBars draws how much of the spread of the objective the value of each setting
 // explains by itself: the sum of squares between its values over the whole one (eta
 // squared). Few trials, or a setting that hardly repeats a value, say nothing.
-func effectsTable(d event.SweepData, done []sweepTrial) table {
-	if len(d.Names) < 2 {
-		return table{}
-	}
-	t := table{Title: "Share of the spread that each setting explains by itself", Columns: []string{"setting", "share", "values"}, Num: []bool{false, true, true}}
-	if len(done) < fewForShare {
-		t.Note = fmt.Sprintf("%s are too few to tell: it takes %d.", plural(int64(len(done)), "trial"), fewForShare)
-		return t
+func effectsBars(d event.SweepData, done []sweepTrial) bars {
+	b := bars{Title: "Share of the spread that each setting explains by itself", Rates: true, Max: 1}
+	if len(d.Names) < 2 || len(done) < fewForShare {
+		return b
 	}
 	var all []float64
 	for _, tr := range done {
 		all = append(all, tr.value)
 	}
 	whole := squares(all, mean(all))
+	if whole == 0 {
+		return b
+	}
+	var silent []string
 	for k, name := range d.Names {
 		groups := map[string][]float64{}
 		for _, tr := range done {
 			groups[tr.words[k]] = append(groups[tr.words[k]], tr.value)
 		}
-		share := "too many values"
-		if 2*len(groups) <= len(done) && whole > 0 {
-			between := 0.0
-			for _, value := range slices.Sorted(maps.Keys(groups)) {
-				g := groups[value]
-				between += float64(len(g)) * sq(mean(g)-mean(all))
-			}
-			share = percent(between / whole)
+		if 2*len(groups) > len(done) {
+			silent = append(silent, name)
+			continue
 		}
-		t.Rows = append(t.Rows, []string{name, share, count(int64(len(groups)))})
+		between := 0.0
+		for _, value := range slices.Sorted(maps.Keys(groups)) {
+			g := groups[value]
+			between += float64(len(g)) * sq(mean(g)-mean(all))
+		}
+		b.Rows = append(b.Rows, barRow{name, []barValue{{Value: between / whole, Low: math.NaN(), High: math.NaN(), Note: plural(int64(len(groups)), "value")}}})
 	}
-	t.Note = "Settings that matter only together share nothing here. n" + nb + count(int64(len(done))) + "."
-	return t
+	b.Note = "Settings that matter only together share nothing here. n" + nb + count(int64(len(done))) + "."
+	if len(silent) > 0 {
+		b.Note += " Too many values to tell: " + strings.Join(silent, ", ") + "."
+	}
+	return b
 }
 
 // sweepHeat maps the first two settings that have several values but not very many;

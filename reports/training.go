@@ -3,6 +3,7 @@ package reports
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"starbook/runtime/cas"
 	"starbook/runtime/store"
@@ -35,10 +36,37 @@ func trainingOf(st *store.Store, u use) (*training, error) {
 	if len(out.Figures) == 0 && out.Sentence == "" {
 		return nil, nil
 	}
+	if !u.Done {
+		var err error
+		if out.Sentence, err = reached(st, u.Key); err != nil {
+			return nil, fmt.Errorf("series of step %s: %w", u.Key.Short(), err)
+		}
+	}
 	if len(out.Figures) > 4 { // speed is a fact of the machine, not of the model
 		out.Figures = out.Figures[:4]
 	}
 	return out, nil
+}
+
+// reached says how far an unfinished training has come.
+func reached(st *store.Store, key cas.Digest) (string, error) {
+	series, err := st.Series(key)
+	if err != nil {
+		return "", err
+	}
+	var parts []string
+	for _, word := range []string{"train/loss", "eval/loss"} {
+		for _, s := range series {
+			if s.Name == word {
+				parts = append(parts, strings.Replace(word, "/", " ", 1)+" "+number(s.Last))
+			}
+		}
+	}
+	bs, err := st.Buckets(key, "train/loss", 1)
+	if err != nil || len(bs) == 0 {
+		return "", err
+	}
+	return "At update " + count(bs[0].X1) + ": " + strings.Join(parts, ", ") + ".", nil
 }
 
 // sentence says how the training ended.

@@ -86,6 +86,8 @@ func (r *Run) Exec(ctx context.Context, predeclared starlark.StringDict) error {
 	}
 	ctx, stop := r.whileStored(ctx)
 	defer stop()
+	ctx, stop = r.whileWanted(ctx)
+	defer stop()
 	err := r.script(ctx, predeclared)
 	if err == nil {
 		err = r.paramsKnown()
@@ -143,6 +145,32 @@ func (r *Run) whileStored(ctx context.Context) (_ context.Context, stop func()) 
 		}
 	})
 	return ctx, func() { cancel(nil); wg.Wait() }
+}
+
+// stopPoll is how often a run looks whether it was asked to stop.
+const stopPoll = 200 * time.Millisecond
+
+// whileWanted returns a context that ends when another process asks the run to stop.
+func (r *Run) whileWanted(ctx context.Context) (_ context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		ticks := time.NewTicker(stopPoll)
+		defer ticks.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticks.C:
+			}
+			if r.Store.StopRequested(r.ID) {
+				r.emit(event.Event{Kind: event.Warn, Text: "asked to stop: stopping at the next safe point"})
+				cancel()
+				return
+			}
+		}
+	})
+	return ctx, func() { cancel(); wg.Wait() }
 }
 
 // end closes the record. It works even if the context is gone.

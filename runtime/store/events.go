@@ -37,17 +37,21 @@ func (s *Store) Events(run string, after int64, limit int) ([]event.Event, error
 	if run != "" {
 		where, args = "run = ? AND "+where, append([]any{run}, args...)
 	}
-	return lookup(s, func(e *event.Event) []any {
-		return []any{
-			&e.ID, &e.Run,
-			words{&e.Step},
-			moment{&e.Time},
-			words{(*string)(&e.Kind)},
-			words{&e.Name},
-			&e.Cell, &e.Line, &e.X,
-			real{&e.Value},
-			words{&e.Text},
-			rawJSON{&e.Data},
-		}
-	}, "SELECT id, run, step, time, kind, name, cell, line, x, value, text, data FROM event WHERE "+where, args...)
+	return lookup(s, eventDest, "SELECT "+eventColumns+" FROM event WHERE "+where, args...)
+}
+
+const eventColumns = "id, run, step, time, kind, name, cell, line, x, value, text, data"
+
+func eventDest(e *event.Event) []any {
+	return []any{
+		&e.ID, &e.Run,
+		words{&e.Step},
+		moment{&e.Time},
+		words{(*string)(&e.Kind)},
+		words{&e.Name},
+		&e.Cell, &e.Line, &e.X,
+		real{&e.Value},
+		words{&e.Text},
+		rawJSON{&e.Data},
+	}
 }

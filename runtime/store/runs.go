@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -88,10 +90,13 @@ func (s *Store) SetRunParams(id string, params json.RawMessage, libs []cas.Entry
 }
 
 // EndRun makes the end of a run durable, with all that was queued before, and lets
-// its lock go. St is Done, Failed or Interrupted.
+// its lock and any request to stop go. St is Done, Failed or Interrupted.
 func (s *Store) EndRun(id string, st Status, exit int, msg string) error {
 	err := s.changeRun(id, "UPDATE run SET ended = ?, status = ?, exit = ?, error = ? WHERE id = ?",
 		instant(time.Now()), string(st), exit, text(msg), id)
+	if e := os.Remove(s.stopFile(id)); e != nil && !errors.Is(e, fs.ErrNotExist) {
+		err = errors.Join(err, fmt.Errorf("store: run %s: %w", id, e))
+	}
 	s.mu.Lock()
 	l := s.runs[id]
 	delete(s.runs, id)

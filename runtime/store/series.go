@@ -79,9 +79,13 @@ func (s *Store) DropPoints(step cas.Digest, from int64) error {
 // Series returns the series of a step that have points, sorted by name.
 func (s *Store) Series(step cas.Digest) ([]Series, error) {
 	s.settle()
-	return lookup(s, func(r *Series) []any {
-		return []any{hash{&r.Step}, &r.Name, &r.N, real{&r.Last}, real{&r.Min}, &r.MinX, real{&r.Max}, &r.MaxX}
-	}, "SELECT step, name, n, last, min, min_x, max, max_x FROM series WHERE step = ? AND n > 0 ORDER BY name", step.String())
+	return lookup(s, (*Series).dest, "SELECT "+seriesColumns+" FROM series WHERE step = ? AND n > 0 ORDER BY name", step.String())
+}
+
+const seriesColumns = "step, name, n, last, min, min_x, max, max_x"
+
+func (r *Series) dest() []any {
+	return []any{hash{&r.Step}, &r.Name, &r.N, real{&r.Last}, real{&r.Min}, &r.MinX, real{&r.Max}, &r.MaxX}
 }
 
 // Points returns every point of a series, sorted by X; none if there is no such series.
