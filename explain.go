@@ -52,7 +52,7 @@ func explain(st *store.Store, ref string) (*explanation, error) {
 		return nil, err
 	}
 	x := &explanation{Step: step}
-	if x.Uses, err = st.UsesOf(step); err != nil {
+	if x.Uses, err = st.StepUses(step); err != nil {
 		return nil, err
 	}
 	if len(x.Uses) == 0 {

@@ -86,14 +86,11 @@ func (a *app) root() *cobra.Command {
 		dir = ".starbook"
 	}
 	root.PersistentFlags().StringVar(&a.storeDir, "store", dir, "directory of the store (or $STARBOOK_STORE)")
-<<<<<<< HEAD
-	root.AddCommand(a.runCmd(), a.planCmd(), a.explainCmd(), a.sweepCmd(), a.lsCmd(), a.showCmd(), a.diffCmd(), a.reportCmd(),
-		a.serveCmd(),
-		a.sqlCmd(), a.gcCmd(), a.doctorCmd(), a.docCmd())
-=======
-	root.AddCommand(a.runCmd(), a.sweepCmd(), a.lsCmd(), a.showCmd(), a.diffCmd(), a.reportCmd(),
-		a.sqlCmd(), a.gcCmd(), a.doctorCmd(), a.docCmd(), a.benchCmd())
->>>>>>> bench
+	root.AddCommand(
+		a.runCmd(), a.planCmd(), a.explainCmd(), a.sweepCmd(), a.benchCmd(),
+		a.lsCmd(), a.showCmd(), a.diffCmd(), a.reportCmd(), a.serveCmd(), a.sqlCmd(),
+		a.gcCmd(), a.doctorCmd(), a.docCmd(),
+	)
 	return root
 }
 

@@ -161,7 +161,7 @@ func (o Decode) floor(m *model.Transformer, limits []int, r Rates) float64 {
 func (o Decode) memory(m *model.Transformer, a *model.Adapter) int {
 	rows := max(o.Prompt, min(o.Rows, o.Prompts*o.Prompt), min(o.Batch, o.Prompts))
 	c := m.Config
-	n := m.Bytes() + model.PassBytes(m, a, rows, false)
+	n := m.Bytes() + model.PassBytes(m, a, rows)
 	n += m.Device().Activations().Bytes(2 * c.Layers * min(o.Batch, o.Prompts) * (o.Prompt + o.New) * c.KVHeads * c.HeadDim)
 	if a != nil {
 		n += 2 * gpu.F32.Bytes(a.Params.Len())

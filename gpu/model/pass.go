@@ -146,6 +146,11 @@ func newPassOf(m *Transformer, a *Adapter, rows int, train bool, recompute int) 
 	return p, nil
 }
 
+// PassBytes returns what Bytes of NewPass would be, for one that does not train.
+func PassBytes(m *Transformer, a *Adapter, rows int) int {
+	return layPass(m, a, rows, false, RecomputeNone).Bytes()
+}
+
 // TrainingBytes returns what Bytes of such a Pass would be.
 func TrainingBytes(m *Transformer, a *Adapter, rows, recompute int) int {
 	return layPass(m, a, rows, true, recompute).Bytes()

@@ -28,8 +28,8 @@ func (s *Store) StepSeq(st Step) (seq int64, err error) {
 	return seq, noRows(err, "step %s", st.Key.Short())
 }
 
-// UsesOf returns where a step was used, in order of the runs.
-func (s *Store) UsesOf(st Step) ([]Use, error) {
+// StepUses returns where a step was used, in order of the runs.
+func (s *Store) StepUses(st Step) ([]Use, error) {
 	s.settle()
 	return lookup(s, (*Use).dest, "SELECT "+useColumns+" FROM run_step AS u JOIN run AS r ON r.id = u.run WHERE u.key = ? ORDER BY r.seq", st.Key.String())
 }
