@@ -86,7 +86,7 @@ func (w *writing) answers(ctx context.Context, questions []teacher.Request) ([]s
 			return nil, err
 		}
 	}
-	tally, err := w.all(ctx, all, quote.Questions)
+	tally, err := w.all(ctx, all, len(questions))
 	if err != nil {
 		return nil, err
 	}

@@ -100,6 +100,9 @@ func distillSample() Func {
 					out = append(out, made)
 				}
 			}
+			if wrong := len(of) - accepted; wrong > 0 {
+				w.dropped["rejected"] = wrong
+			}
 			return w.done(out, Facts{
 				"counts":   map[string]int{"rows": len(w.rows), "solved": solved, "samples": len(drawn), "accepted": accepted},
 				"accepted": share(accepted, len(drawn)),

@@ -39,6 +39,7 @@ func evalRegrade() Func {
 			}
 			l := lab{title: a.Title, names: []string{factsOf(a.Scores).Grader + " (as it was)"}, samples: [][]store.Sample{first}}
 			var handles []starlark.Value
+			versions := []string{factsOf(a.Scores).GraderVersion}
 			for g := range starlark.Elements(list) {
 				v, err := do(ctx, c.Host, c.Run, c.Thread, "eval.regrade", 1, runtime.CPU, regradeOneArgs{a.Scores, g, a.Items}, regradeOne)
 				if err != nil {
@@ -50,11 +51,12 @@ func evalRegrade() Func {
 					return nil, err
 				}
 				l.names, l.samples = append(l.names, factsOf(h).Grader), append(l.samples, again)
-				handles = append(handles, h)
+				handles, versions = append(handles, h), append(versions, factsOf(h).GraderVersion)
 			}
 			if len(handles) == 0 {
 				return nil, errors.New("graders: the list is empty")
 			}
+			l.names = distinct(l.names, versions)
 			return l.publish(c, handles)
 		}).does("eval.regrade")
 }
@@ -118,6 +120,21 @@ type lab struct {
 	title   string
 	names   []string
 	samples [][]store.Sample // by grader
+}
+
+// distinct puts the version, which holds the options, behind names that several graders share.
+func distinct(names, versions []string) []string {
+	count := map[string]int{}
+	for _, n := range names {
+		count[n]++
+	}
+	out := make([]string, len(names))
+	for i, n := range names {
+		if out[i] = n; count[n] > 1 {
+			out[i] += " " + versions[i]
+		}
+	}
+	return out
 }
 
 // both are the verdicts of two graders on the answers that both could judge.

@@ -292,6 +292,8 @@ eq([z.passed, z.outcomes], [45, {"pass": 45, "unparsable": 15}])
 r = eval.regrade(a, graders = [grade.numeric(), grade.contains()])
 eq([s.passed for s in r.scores], [20, 20])
 eq(r.names, ["exact (as it was)", "numeric", "contains"])
+lab = eval.regrade(a, graders = [grade.numeric(), grade.numeric(tolerance = 0.01)])
+eq(lab.names, ["exact (as it was)", "numeric 2 tolerance=0", "numeric 2 tolerance=0.01"])
 eq(r.kappa[1][2], 1.0)
 eq(len(r.disagreements), 20)
 c = eval.compare(r.scores[0], z)
@@ -307,8 +309,8 @@ eq(eval.forgetting(z, r.scores[0], suite = "sums").ok, False)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := b.count(event.Table, ""); n != 4 {
-		t.Errorf("%d tables in the report, want 4", n)
+	if n := b.count(event.Table, ""); n != 7 {
+		t.Errorf("%d tables in the report, want 3 for each regrading and 1", n)
 	}
 	if n := b.count(event.Compare, ""); n != 2 {
 		t.Errorf("%d comparisons in the report, want 2", n)

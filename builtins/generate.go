@@ -115,7 +115,7 @@ func (a *generateArgs) ask(ctx context.Context, h *Host, k *asking, t Teacher) (
 	if a.Mode == "batch" {
 		tally, err = k.ship(ctx, questions, quote.Questions)
 	} else {
-		tally, err = k.all(ctx, questions, quote.Questions)
+		tally, err = k.all(ctx, questions, quote.Rows)
 	}
 	return known, tally, errors.Join(bad, err)
 }

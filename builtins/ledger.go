@@ -47,12 +47,12 @@ func (l ledger) ask(a teacher.Attempt) store.Ask {
 }
 
 // End implements teacher.Ledger.
-func (l ledger) End(o teacher.Outcome) error {
+func (l ledger) End(o teacher.Outcome) (durable func() error) {
 	a, err := answerOf(o)
 	if err != nil {
-		return err
+		return func() error { return err }
 	}
-	return l.st.PutAnswer(a)
+	return l.st.QueueAnswers([]store.Answer{a})
 }
 
 func answerOf(o teacher.Outcome) (store.Answer, error) {

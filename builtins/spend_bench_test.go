@@ -111,12 +111,13 @@ func BenchmarkMemory(b *testing.B) {
 		const n = 200_000
 		debug.FreeOSMemory()
 		var at [5]float64
+		at[0] = resident(b, "VmRSS")
 		job(b, "0ms", n, 256, teacher.Deadlines{}, func(t teacher.Tally) {
 			if i := t.Done * 4 / n; t.Done%(n/4) == 0 && at[i] == 0 {
 				at[i] = resident(b, "VmRSS")
 			}
 		})
-		b.Logf("MB resident after a quarter, half, three quarters, all: %.0f", at[1:])
+		b.Logf("MB resident before, after a quarter, half, three quarters, all: %.0f; of it %.0f of files", at, resident(b, "RssFile"))
 		b.ReportMetric(at[4]-at[1], "MB-growth")
 		b.ReportMetric(resident(b, "VmHWM"), "MB-peak")
 	}

@@ -24,7 +24,7 @@ type Options struct {
 
 // Retry says how often and how long a request is tried. Zero fields take the defaults.
 type Retry struct {
-	Attempts int           // for faults; 6. A refusal that says how long to wait does not count
+	Attempts int           // for faults; 6. A refusal for want of room is none: it is tried for Total
 	Base     time.Duration // of the backoff; 500 ms, doubled each time
 	Cap      time.Duration // of one wait; 30 s
 	Total    time.Duration // of all waits for one request; 10 min
@@ -49,11 +49,11 @@ func (r Retry) withDefaults() Retry {
 }
 
 // Ask puts all questions that the ledger has no answer for, several at a time;
-// equal ones once. It follows a question up where its reply asks for that. A
-// question that fails is counted and named in the tally, and the next run tries
-// it again; Ask itself fails if the account or the key does, if nothing gets
-// through any more, if the ledger fails, or if ctx ends. The answers are in the
-// ledger: Answer finds them.
+// equal ones once, though each of them counts. It follows a question up where
+// its reply asks for that. A question that fails is counted and named in the
+// tally, and the next run tries it again; Ask itself fails if the account or the
+// key does, if nothing gets through any more, if the ledger fails, or if ctx
+// ends. The answers are in the ledger: Answer finds them.
 func Ask(ctx context.Context, t Teacher, l Ledger, requests iter.Seq[Request], o Options) (Tally, error) {
 	if o.InFlight <= 0 {
 		o.InFlight = 8
@@ -64,7 +64,7 @@ func Ask(ctx context.Context, t Teacher, l Ledger, requests iter.Seq[Request], o
 	o.Retry = o.Retry.withDefaults()
 	a := &asker{
 		teacher: t, ledger: l, o: o, limits: newLimiter(o.InFlight, o.Delay, o.Retry.Seed),
-		random: rand.New(rand.NewPCG(o.Retry.Seed, 0xba0f)), tally: newTally(),
+		random: rand.New(rand.NewPCG(o.Retry.Seed, 0xba0f)), tally: newTally(), equal: map[Key]int{},
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -74,27 +74,27 @@ func Ask(ctx context.Context, t Teacher, l Ledger, requests iter.Seq[Request], o
 	defer context.AfterFunc(ctx, func() {
 		time.AfterFunc(o.Retry.Drain, func() { drop(context.Cause(ctx)) })
 	})()
-	work := make(chan Request)
+	work := make(chan question)
 	var wg sync.WaitGroup
-	for range o.InFlight {
+	for range 2 * o.InFlight { // some wait for another try, or for the disk; the limiter counts those in flight
 		wg.Go(func() {
-			for r := range work {
-				if err := a.follow(ctx, sent, r); err != nil {
+			for q := range work {
+				if err := a.follow(ctx, sent, q); err != nil {
 					cancel(err)
 				}
 			}
 		})
 	}
-	seen := map[Key]bool{}
+feed:
 	for r := range requests {
-		if _, key := r.Canonical(t.Spec().Provider); !seen[key] {
-			seen[key] = true
-			select {
-			case work <- r:
-				continue
-			case <-ctx.Done():
-			}
-			break
+		q := a.question(r)
+		if !a.first(q.key) {
+			continue
+		}
+		select {
+		case work <- q:
+		case <-ctx.Done():
+			break feed
 		}
 	}
 	close(work)
@@ -112,52 +112,92 @@ type asker struct {
 	mu     sync.Mutex // guards what follows
 	tally  Tally
 	random *rand.Rand
-	streak int // failures of the server since the last answer
+	streak int         // failures of the server since the last answer
+	equal  map[Key]int // how many of the questions so far are equal to one at work, itself included
 }
 
 // lostCause is after how many rows in a row that the server failed a run ends.
 const lostCause = 20
 
+// question is a request in its canonical form, with the key.
+type question struct {
+	Request
+	canonical []byte
+	key       Key
+}
+
+func (a *asker) question(r Request) question {
+	canonical, key := r.Canonical(a.teacher.Spec().Provider)
+	return question{r, canonical, key}
+}
+
+// first reports whether a question is to be put: none that is equal is at work, and
+// none has failed. One that was answered is found in the ledger.
+func (a *asker) first(key Key) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch err := a.tally.failures[key]; {
+	case errors.Is(err, ErrBudget):
+		a.tally.Unsent++
+		return false
+	case err != nil:
+		a.tally.Failed++
+		a.tally.Done++
+		return false
+	}
+	a.equal[key]++
+	return a.equal[key] == 1
+}
+
+// ended counts a question, and those that are equal.
+func (a *asker) ended(key Key, change func(t *Tally, n int)) {
+	a.count(func(t *Tally) {
+		n := a.equal[key]
+		delete(a.equal, key)
+		change(t, n)
+	})
+}
+
 // follow answers one question and what its replies lead to. An error ends the run.
-func (a *asker) follow(ctx, sent context.Context, first Request) error {
-	fresh := 0
-	for r, again := first, true; again; {
-		reply, sends, err := a.one(ctx, sent, r)
+func (a *asker) follow(ctx, sent context.Context, q question) error {
+	fresh, key := 0, q.key
+	for again := true; again; {
+		reply, sends, err := a.one(ctx, sent, q)
 		fresh += sends
 		switch {
 		case ctx.Err() != nil && err != nil:
 			return context.Cause(ctx)
 		case errors.Is(err, ErrBudget):
-			a.count(func(t *Tally) { t.Unsent++; t.fail(first.key(a.teacher), err) })
+			a.ended(key, func(t *Tally, n int) { t.Unsent += n; t.fail(key, err) })
 			return nil
 		case err != nil:
-			return a.failed(first, err)
+			return a.failed(key, err)
 		}
-		if r, again = r.followUp(reply); again {
+		var next Request
+		if next, again = q.followUp(reply); again {
+			q = a.question(next)
 			a.count(func(t *Tally) { t.FollowUps++ })
 		}
 	}
 	a.mu.Lock()
 	a.streak = 0
 	a.mu.Unlock()
-	a.count(func(t *Tally) {
-		t.Answered++
-		t.Done++
-		if fresh == 0 {
-			t.FromLedger++
-		}
+	a.ended(key, func(t *Tally, n int) {
+		t.Answered += n
+		t.Done += n
+		t.FromLedger += n - min(fresh, 1)
 	})
 	return nil
 }
 
 // failed counts a row that has no answer, and returns the error if it is the
 // run's: the account, the key, the ledger, or a server that answers nobody.
-func (a *asker) failed(first Request, err error) error {
+func (a *asker) failed(key Key, err error) error {
 	var failure *Error
 	if !errors.As(err, &failure) {
 		return err
 	}
-	a.count(func(t *Tally) { t.Failed++; t.Done++; t.fail(first.key(a.teacher), err) })
+	a.ended(key, func(t *Tally, n int) { t.Failed += n; t.Done += n; t.fail(key, err) })
 	if failure.Stops() {
 		return err
 	}
@@ -173,35 +213,36 @@ func (a *asker) failed(first Request, err error) error {
 }
 
 // one answers one request, from the ledger or, after so many sends, from the teacher.
-func (a *asker) one(ctx, sent context.Context, r Request) (reply Reply, sends int, err error) {
-	canonical, key := r.Canonical(a.teacher.Spec().Provider)
-	if reply, ok, err := recall(a.teacher, a.ledger, key, r.MaxTokens); ok || err != nil {
+func (a *asker) one(ctx, sent context.Context, q question) (reply Reply, sends int, err error) {
+	if reply, ok, err := recall(a.teacher, a.ledger, q.key, q.MaxTokens); ok || err != nil {
 		return reply, 0, err
 	}
-	if err := a.teacher.Check(r); err != nil {
+	if err := a.teacher.Check(q.Request); err != nil {
 		return Reply{}, 0, &Error{Fault: Rejected, Provider: a.teacher.Spec().Provider, Message: err.Error(), err: err}
 	}
-	faults, paused, asked := 0, time.Duration(0), time.Duration(0)
+	var faults, refusals int
+	var paused, waited time.Duration // after faults, after refusals
 	for attempts := 1; ; attempts++ {
-		reply, err := a.send(ctx, sent, r, key, canonical)
+		reply, err := a.send(ctx, sent, q)
 		var failure *Error
 		if err == nil || !errors.As(err, &failure) {
 			return reply, attempts, err
 		}
 		failure.Attempts = attempts
-		if failure.wait > a.o.Retry.Total && failure.retry() {
-			failure.Fault = Quota // a limit by the day, mostly
-			failure.Message += fmt.Sprintf(" (the server asks to wait %v)", failure.wait.Round(time.Second))
-		}
-		pause := time.Duration(0)
-		if failure.gates() {
-			asked += failure.wait // the gate, which all pass, takes care of it
+		var pause time.Duration
+		if failure.refused() {
+			pause = failure.wait + a.jitter(min(failure.wait, time.Second)) // not all at the same moment
+			if failure.wait == 0 {
+				pause = a.backoff(refusals)
+			}
+			refusals++
+			waited += pause
 		} else {
-			faults++
 			pause = failure.wait + a.backoff(faults)
+			faults++
 			paused += pause
 		}
-		if !failure.retry() || faults >= a.o.Retry.Attempts || paused > a.o.Retry.Total || asked > a.o.Retry.Total {
+		if !failure.retry() || faults >= a.o.Retry.Attempts || max(paused, waited) > a.o.Retry.Total {
 			return Reply{}, attempts, failure
 		}
 		if err := sleep(ctx, pause); err != nil {
@@ -211,32 +252,35 @@ func (a *asker) one(ctx, sent context.Context, r Request) (reply Reply, sends in
 }
 
 // send makes one attempt: reserved, journalled, sent, kept, booked.
-func (a *asker) send(ctx, sent context.Context, r Request, key Key, canonical []byte) (Reply, error) {
-	worst := a.o.Price.Worst(r)
+func (a *asker) send(ctx, sent context.Context, q question) (Reply, error) {
+	worst := a.o.Price.Worst(q.Request)
 	if err := a.o.Budget.reserve(ctx, worst); err != nil {
 		return Reply{}, err
 	}
 	booked := 0.0
 	defer func() { a.o.Budget.settle(worst, booked) }()
-	c := r.cost()
-	if err := a.limits.enter(ctx, c); err != nil {
-		return Reply{}, err
-	}
-	out := Outcome{Key: key}
-	var err error
-	out.ID, err = a.ledger.Begin(Attempt{key, a.teacher.Spec(), canonical, r.MaxTokens, worst})
+	p, err := a.limits.enter(ctx, q.cost())
 	if err != nil {
-		a.limits.leave(c, nil, nil)
 		return Reply{}, err
 	}
-	out.Reply, err = a.teacher.Send(sent, r)
+	out := Outcome{Key: q.key}
+	out.ID, err = a.ledger.Begin(Attempt{q.key, a.teacher.Spec(), q.canonical, q.MaxTokens, worst})
+	if err != nil {
+		a.limits.leave(p, nil, nil)
+		return Reply{}, err
+	}
+	out.Reply, err = a.teacher.Send(sent, q.Request)
 	headers := out.Reply.Headers
 	if err != nil && !errors.As(err, &out.Failure) {
-		a.limits.leave(c, nil, nil)
+		a.limits.leave(p, nil, nil)
 		booked = worst
 		return Reply{}, err // interrupted: the journal keeps it as in doubt
 	}
 	if f := out.Failure; f != nil {
+		if f.wait > a.o.Retry.Total && f.retry() {
+			f.Fault = Quota // a limit by the day, mostly
+			f.Message += fmt.Sprintf(" (the server asks to wait %v)", f.wait.Round(time.Second))
+		}
 		headers = f.Headers
 		out.Reply = Reply{Status: f.Status, Raw: f.Raw, Headers: f.Headers, Usage: f.usage}
 		if f.Doubt() {
@@ -246,10 +290,15 @@ func (a *asker) send(ctx, sent context.Context, r Request, key Key, canonical []
 	if headers == nil {
 		headers = map[string]string{}
 	}
-	a.limits.leave(c, headers, out.Failure)
 	out.Reply.CostUSD = a.o.Price.Cost(out.Reply.Usage)
 	booked = out.Reply.CostUSD + out.DoubtUSD
-	if err := a.ledger.End(out); err != nil {
+	// Whoever gets the place is journalled after this reply, with the same fsync if
+	// need be: at no time are more in doubt than may be in flight.
+	durable := a.ledger.End(out)
+	if out.Failure == nil || !out.Failure.Stops() { // after what ends the run nobody gets the place
+		a.limits.leave(p, headers, out.Failure)
+	}
+	if err := durable(); err != nil {
 		return Reply{}, err
 	}
 	a.count(func(t *Tally) { t.book(out) })
@@ -259,9 +308,12 @@ func (a *asker) send(ctx, sent context.Context, r Request, key Key, canonical []
 	return out.Reply, nil
 }
 
-// backoff is full jitter: anything up to Base doubled for each fault.
-func (a *asker) backoff(faults int) time.Duration {
-	limit := min(a.o.Retry.Base<<max(0, min(faults-1, 20)), a.o.Retry.Cap)
+// backoff is full jitter: anything up to Base doubled for each earlier fault.
+func (a *asker) backoff(earlier int) time.Duration {
+	return a.jitter(min(a.o.Retry.Base<<min(earlier, 20), a.o.Retry.Cap))
+}
+
+func (a *asker) jitter(limit time.Duration) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return time.Duration(a.random.Int64N(int64(limit) + 1))

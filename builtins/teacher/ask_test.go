@@ -77,7 +77,7 @@ func TestAskOnce(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if tally.Answered != 40 || tally.FromLedger != 40*round {
+			if tally.Answered != 45 || tally.Done != 45 || tally.FromLedger != 5+40*round {
 				t.Errorf("round %d: %+v", round, tally)
 			}
 			for i, r := range requests {

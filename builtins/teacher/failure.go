@@ -62,8 +62,8 @@ func (e *Error) Stops() bool { return natures[e.Fault].stop }
 // Doubt reports whether the attempt may have been paid for.
 func (e *Error) Doubt() bool { return natures[e.Fault].doubt }
 
-// gates reports whether the server said how long everybody has to wait.
-func (e *Error) gates() bool { return (e.Fault == RateLimited || e.Fault == Overloaded) && e.wait > 0 }
+// refused reports whether the server had no room: nothing is wrong with the request, and nothing was done.
+func (e *Error) refused() bool { return e.Fault == RateLimited || e.Fault == Overloaded }
 
 func (e *Error) retry() bool { return natures[e.Fault].retry && !e.final }
 

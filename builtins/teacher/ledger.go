@@ -8,8 +8,9 @@ type Ledger interface {
 	Answer(k Key, maxTokens int) (Reply, bool, error)
 	// Begin journals that a request is about to be sent. It is durable on return.
 	Begin(a Attempt) (id int64, err error)
-	// End keeps what came back. It is durable on return.
-	End(o Outcome) error
+	// End keeps what came back: never later than what is journalled after End has
+	// returned, and durable once the function has.
+	End(o Outcome) (durable func() error)
 }
 
 // Attempt is one sending of a request.

@@ -51,11 +51,11 @@ func (b *book) Begin(a Attempt) (int64, error) {
 	return id, nil
 }
 
-func (b *book) End(o Outcome) error {
+func (b *book) End(o Outcome) func() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.outcomes[o.ID] = o
-	return nil
+	return func() error { return nil }
 }
 
 func (b *book) ended() map[int64]Outcome {
@@ -102,9 +102,7 @@ func (b *book) Rows(x Batch) ([]Row, error) { return b.rows[x.ID], nil }
 
 func (b *book) EndRows(list []Outcome) error {
 	for _, o := range list {
-		if err := b.End(o); err != nil {
-			return err
-		}
+		_ = b.End(o)()
 	}
 	return nil
 }

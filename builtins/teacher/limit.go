@@ -12,9 +12,12 @@ import (
 )
 
 // limiter decides when a request may leave: when there is a slot for it, when the
-// server's own buckets hold enough for it, and when no pause was asked for. The
-// number of slots shrinks with each episode of refusals and grows again with
-// success (AIMD), for a server that says nothing about its limits.
+// server's own buckets hold enough for it, and when no pause is on.
+//
+// For a server that says nothing about its limits the number of slots shrinks when
+// refusals crowd and grows again with success (AIMD), at most once for each round trip. A
+// refusal among many answers is not a limit that was reached: it concerns its own request
+// only, which waits as long as it was told to.
 type limiter struct {
 	mu       sync.Mutex
 	changed  *sync.Cond
@@ -22,13 +25,27 @@ type limiter struct {
 	most     float64
 	inFlight int
 	pending  cost      // of what is in flight
-	gate     time.Time // nothing leaves before: the server asked for a pause
-	episode  time.Time // refusals until then are of the one that was answered for
-	refusals int       // episodes since the last success
+	refused  float64   // share of refusals in the last replies
+	cut      time.Time // when the slots were made fewer last: what left before knows nothing of it
+	gate     time.Time // nothing leaves before: a limit was reached
+	cuts     int       // since the last success
 	every    time.Duration
 	next     time.Time // when the next request may start, for every
 	buckets  [buckets]bucket
 	random   *rand.Rand
+}
+
+// What refusals mean: a fifth of the last thirty replies or so is a limit. Where one in
+// twenty is refused by chance, it seems so after one reply in 70,000.
+const (
+	weight  = 1.0 / 32 // of one reply in the share of refusals
+	crowded = 1.0 / 5
+)
+
+// permit lets one request go. It ends with leave.
+type permit struct {
+	cost cost
+	at   time.Time
 }
 
 // cost is what a request takes from the buckets.
@@ -66,8 +83,8 @@ func newLimiter(most int, every time.Duration, seed uint64) *limiter {
 	return l
 }
 
-// enter waits until a request may leave. Every enter has its leave.
-func (l *limiter) enter(ctx context.Context, c cost) error {
+// enter waits until a request may leave.
+func (l *limiter) enter(ctx context.Context, c cost) (permit, error) {
 	stop := context.AfterFunc(ctx, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -80,7 +97,7 @@ func (l *limiter) enter(ctx context.Context, c cost) error {
 	}
 	if ctx.Err() != nil {
 		l.mu.Unlock()
-		return context.Cause(ctx)
+		return permit{}, context.Cause(ctx)
 	}
 	l.inFlight++
 	now := time.Now()
@@ -95,11 +112,11 @@ func (l *limiter) enter(ctx context.Context, c cost) error {
 	l.mu.Unlock()
 	for {
 		if err := sleep(ctx, wait); err != nil {
-			l.leave(c, nil, nil)
-			return err
+			l.leave(permit{cost: c}, nil, nil)
+			return permit{}, err
 		}
 		if wait = l.pause(); wait <= 0 {
-			return nil
+			return permit{c, time.Now()}, nil
 		}
 	}
 }
@@ -139,39 +156,43 @@ func (l *limiter) pause() time.Duration {
 	return wait + time.Duration(l.random.Int64N(int64(min(wait, time.Second))+1))
 }
 
-// leave gives the slot back and learns from what came: h is nil if nothing did,
+// leave frees the slot and learns from what came: h is nil if nothing did,
 // f if it was an answer.
-func (l *limiter) leave(c cost, h map[string]string, f *Error) {
+func (l *limiter) leave(p permit, h map[string]string, f *Error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	defer l.changed.Broadcast()
 	l.inFlight--
 	now := time.Now()
 	for i := range l.buckets {
-		l.pending[i] -= c[i]
+		l.pending[i] -= p.cost[i]
 	}
 	l.learn(h, now)
 	switch {
 	case h == nil && f == nil: // did not leave at all
 	case f == nil:
-		l.refusals = 0
-		l.slots = min(l.most, l.slots+1/l.slots)
-	case f.Fault == RateLimited || f.Fault == Overloaded:
-		l.refused(f, now)
+		l.refused -= l.refused * weight
+		l.cuts = 0
+		l.slots = min(l.most, l.slots+max(1, l.slots/8)/l.slots) // by one, or by an eighth, for each round trip
+	case f.refused():
+		l.refused += (1 - l.refused) * weight
+		if l.refused > crowded {
+			l.limit(p, f.wait, now)
+		}
 	}
 }
 
-// refused shuts the gate, and makes the slots fewer once an episode.
-func (l *limiter) refused(f *Error, now time.Time) {
-	pause := f.wait
-	if now.After(l.episode) {
+// limit shuts the gate because a limit was reached, and makes the slots fewer by what
+// was refused, if the request left after they were made so last.
+func (l *limiter) limit(p permit, pause time.Duration, now time.Time) {
+	if p.at.After(l.cut) {
 		if pause == 0 {
-			limit := min(minPause<<min(l.refusals, 10), maxPause)
+			limit := min(minPause<<min(l.cuts, 10), maxPause)
 			pause = limit/2 + time.Duration(l.random.Int64N(int64(limit)/2+1))
 		}
-		l.refusals++
-		l.slots = max(1, l.slots*0.7)
-		l.episode = now.Add(max(pause, time.Second))
+		l.cuts++
+		l.slots = max(1, l.slots*max(0.5, 1-l.refused))
+		l.cut = now
 	}
 	if until := now.Add(pause); until.After(l.gate) {
 		l.gate = until

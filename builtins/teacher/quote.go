@@ -17,6 +17,7 @@ type Quote struct {
 	InputTokens int64   `json:"input_tokens"`
 	Encoding    string  `json:"encoding"`  // that they were counted with; "": estimated
 	Factor      float64 `json:"factor"`    // by the answers, the provider counts so many tokens for each of ours; 0: no answers
+	Rows        int     `json:"rows"`      // with the questions that equal others
 	Known       int     `json:"known"`     // answers that the quote rests on
 	P50         float64 `json:"p50_usd"`   // as likely more as less; NaN if too few answers are known
 	P90         float64 `json:"p90_usd"`   // nine times in ten not more
@@ -47,9 +48,9 @@ func NewQuote(t Teacher, l Ledger, requests iter.Seq[Request], m Model, p Price)
 	q := Quote{Encoding: m.Encoding, P50: math.NaN(), P90: math.NaN(), Free: p == Price{}, Batch: !m.NoBatch && hasBatches(t.Spec())}
 	var known []sample
 	seen := map[Key]bool{}
-	i := -1
 	for r := range requests {
-		i++
+		i := q.Rows
+		q.Rows++
 		_, key := r.Canonical(t.Spec().Provider)
 		if seen[key] {
 			continue

@@ -28,7 +28,7 @@ var writerPragmas = []string{
 	"PRAGMA synchronous = FULL",
 	"PRAGMA foreign_keys = ON",
 	"PRAGMA temp_store = MEMORY",
-	"PRAGMA cache_size = -32000",           // KiB
+	"PRAGMA cache_size = -16000",           // KiB
 	"PRAGMA journal_size_limit = 67108864", // bytes that the log keeps after a checkpoint
 	"PRAGMA wal_autocheckpoint = 4000",     // pages
 }
@@ -37,7 +37,7 @@ var readerPragmas = []string{
 	fmt.Sprintf("PRAGMA busy_timeout = %d", busyTimeout),
 	"PRAGMA query_only = ON",
 	"PRAGMA temp_store = MEMORY",
-	"PRAGMA cache_size = -16000",
+	"PRAGMA cache_size = -2000", // for each of the connections; the system's cache is behind it
 }
 
 func databasePath(dir string) string { return filepath.Join(dir, "store.db") }
@@ -76,7 +76,7 @@ func newConnector(dir, options string, pragmas []string, setup func(*sqlite3.SQL
 
 // openReaders returns the pool that every reading method uses.
 func openReaders(dir string) (*sql.DB, error) {
-	c, err := newConnector(dir, readOptions(dir), readerPragmas, func(c *sqlite3.SQLiteConn) error {
+	c, err := newConnector(dir, readOptions(dir)+"&_stmt_cache_size=32", readerPragmas, func(c *sqlite3.SQLiteConn) error {
 		return registerFunctions(c)
 	})
 	if err != nil {
@@ -84,7 +84,7 @@ func openReaders(dir string) (*sql.DB, error) {
 	}
 	db := sql.OpenDB(c)
 	db.SetMaxOpenConns(8)
-	db.SetMaxIdleConns(4)
+	db.SetMaxIdleConns(8)
 	return db, nil
 }
 

@@ -113,18 +113,23 @@ func (s *Store) body(b []byte) (body, error) {
 func (s *Store) PutAnswer(a Answer) error { return s.PutAnswers([]Answer{a}) }
 
 // PutAnswers writes answers in one transaction.
-func (s *Store) PutAnswers(list []Answer) error {
+func (s *Store) PutAnswers(list []Answer) error { return s.QueueAnswers(list)() }
+
+// QueueAnswers is PutAnswers that does not wait: the answers are written before what is
+// queued later, and are durable once the function has returned.
+func (s *Store) QueueAnswers(list []Answer) (durable func() error) {
+	failed := func(err error) func() error { return func() error { return err } }
 	if s.writer == nil {
-		return errReadOnly
+		return failed(errReadOnly)
 	}
 	bodies := make([]body, len(list))
 	for i, a := range list {
 		var err error
 		if bodies[i], err = s.body(a.Raw); err != nil {
-			return fmt.Errorf("store: answer %s: %w", a.Key.Short(), err)
+			return failed(fmt.Errorf("store: answer %s: %w", a.Key.Short(), err))
 		}
 	}
-	return s.writer.now(func(c *conn) error {
+	return s.writer.soon(func(c *conn) error {
 		for i, a := range list {
 			_, err := c.exec(`INSERT INTO answer (attempt, key, status, body, body_blob, headers, finish,
 				input_tokens, cached_tokens, output_tokens, reasoning_tokens, cost_usd, doubt_usd, created, fault, error)

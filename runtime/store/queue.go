@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"sync"
 
 	"starbook/runtime/cas"
 )
@@ -57,12 +58,15 @@ func (w *writer) point(r reading) {
 func (w *writer) later(do func(*conn) error) error { return w.add(write{do: do}) }
 
 // now queues a change and waits until it is durable.
-func (w *writer) now(do func(*conn) error) error {
+func (w *writer) now(do func(*conn) error) error { return w.soon(do)() }
+
+// soon queues a change, which is durable once the function has returned.
+func (w *writer) soon(do func(*conn) error) (durable func() error) {
 	done := make(chan error, 1)
 	if err := w.add(write{do, done}); err != nil {
-		return err
+		return func() error { return err }
 	}
-	return <-done
+	return sync.OnceValue(func() error { return <-done })
 }
 
 func (w *writer) add(c write) error {
