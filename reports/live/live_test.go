@@ -23,7 +23,11 @@ import (
 )
 
 // childEnv names a store's folder for the process that writes to it: this test binary.
-const childEnv = "STARBOOK_LIVE_CHILD"
+// With hugeEnv set it writes ten megabytes of what a model might say, too.
+const (
+	childEnv = "STARBOOK_LIVE_CHILD"
+	hugeEnv  = "STARBOOK_LIVE_HUGE"
+)
 
 func TestMain(m *testing.M) {
 	dir := os.Getenv(childEnv)
@@ -65,6 +69,9 @@ func write(dir string) error {
 	key := cas.Sum([]byte("training"))
 	st.Emit(event.Event{Run: "feed0001", Step: key.String(), Time: time.Now(), Kind: event.StepStart, Name: "lora.train", Cell: 2, Line: 4})
 	st.Emit(event.Event{Run: "feed0001", Time: time.Now(), Kind: event.Print, Cell: 2, Line: 4, Text: hostile})
+	if err := answers(st); err != nil {
+		return err
+	}
 	if err := st.Flush(context.Background()); err != nil {
 		return err
 	}
@@ -82,9 +89,37 @@ func write(dir string) error {
 	return nil
 }
 
+// answers puts an evaluation of hostile answers.
+func answers(st *store.Store) error {
+	text := hostile
+	if os.Getenv(hugeEnv) != "" {
+		text = strings.Repeat(hostile, 10<<20/len(hostile))
+		st.Emit(event.Event{Run: "feed0001", Time: time.Now(), Kind: event.Print, Cell: 2, Line: 4, Text: text})
+		st.Emit(event.Event{Run: "feed0001", Time: time.Now(), Kind: event.Note, Cell: 2, Line: 4, Text: "# Note\n\n" + hostile + "\n\n[link](javascript:alert(1))"})
+	}
+	key := cas.Sum([]byte("answers"))
+	rows := []store.Sample{
+		{Index: 0, ID: hostile, Prompt: text, Want: text, Answer: text, Outcome: "fail", Note: hostile, Group: hostile},
+		{Index: 1, ID: "b", Prompt: hostile, Want: "x", Answer: "x", Outcome: "pass"},
+	}
+	if err := st.PutSamples(key, rows); err != nil {
+		return err
+	}
+	out, err := st.Blobs.Put([]byte("scores"))
+	if err != nil {
+		return err
+	}
+	err = st.PutStep(store.Step{Key: key, Name: "eval.run", Kind: "scores", Output: out, Summary: []byte(`{"n": 2, "passed": 1, "model": "</template><b>m"}`)})
+	if err != nil {
+		return err
+	}
+	return st.PutUse(store.Use{Run: "feed0001", Seq: 1, Key: key, Name: "eval.run", Cell: 2, Line: 4})
+}
+
 // lab is a server of a store that another process writes to.
 type lab struct {
 	t     *testing.T
+	st    *store.Store
 	url   string
 	feed  io.WriteCloser // a line makes a point
 	child *exec.Cmd
@@ -110,6 +145,7 @@ func newLab(t *testing.T, token string) *lab {
 	}
 	st, err := store.OpenReadOnly(dir)
 	l.ok(err)
+	l.st = st
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	l.ok(err)
 	l.url = "http://" + listener.Addr().String()
