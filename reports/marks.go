@@ -57,7 +57,7 @@ func (r ring) Plot(c draw.Canvas, p *plot.Plot) {
 	tx, ty := p.Transforms(&c)
 	at := vg.Point{X: tx(r.X), Y: ty(r.Y)}
 	c.DrawGlyph(draw.GlyphStyle{Color: inkText, Radius: 5, Shape: draw.RingGlyph{}}, at)
-	sty := label(inkText)
+	sty := label(inkText + " halo")
 	sty.XAlign, sty.YAlign = draw.XCenter, draw.YBottom
 	half := sty.Width(r.Label) / 2
 	at.X = min(max(at.X, c.Min.X+half), c.Max.X-half)

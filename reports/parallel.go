@@ -144,7 +144,7 @@ func (p parallel) draw() *canvas {
 			align, to = draw.XRight, x(k)-4
 		}
 		for _, m := range a.marks {
-			write(c, inkText, align, to, y(m.at), m.text)
+			write(c, inkText+" halo", align, to, y(m.at), m.text)
 		}
 		write(c, inkMuted, draw.XCenter, x(k), y(1)+14, clip(a.name, 14))
 	}

@@ -43,13 +43,25 @@ func (r *Run) Declare(name string, p Param) error {
 }
 
 // paramsKnown reports a -p that no param declares. It is asked before the
-// first step, so that a misspelt name never costs anything, and at the end.
+// first step, so that a misspelt name never costs anything, and at the end. Then
+// they are recorded: whoever looks at a run that goes on sees them, and of one that
+// was killed they stay.
 func (r *Run) paramsKnown() error {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	if r.params.checked {
+		r.mu.Unlock()
 		return nil
 	}
+	err := r.checkParams()
+	r.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return r.recordParams()
+}
+
+// checkParams is paramsKnown with r.mu held.
+func (r *Run) checkParams() error {
 	known := slices.Sorted(maps.Keys(r.params.declared))
 	for _, name := range slices.Sorted(maps.Keys(r.Params)) {
 		if _, ok := r.params.declared[name]; ok {
