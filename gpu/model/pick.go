@@ -43,13 +43,14 @@ func (k *picker) onDevice() bool {
 	return k.o.Temperature == 0 && (k.o.Penalty == 0 || k.o.Penalty == 1)
 }
 
-// pick appends one token to each sequence. logits (len(seqs), V).
+// pick appends one token to each sequence. logits (n, V), n ≥ len(seqs): the rest is filling.
 func (k *picker) pick(d gpu.Device, logits gpu.Buf, prompts [][]int32, seqs []*sequence) error {
-	n := len(seqs)
+	n := logits.Len / k.vocab
 	k.ids, k.logp = slices.Grow(k.ids[:0], n)[:n], slices.Grow(k.logp[:0], n)[:n]
 	if k.onDevice() {
 		d.Argmax(k.ids, k.logp, logits, k.vocab)
 	} else {
+		logits = logits.Slice(0, len(seqs)*k.vocab)
 		k.logits = slices.Grow(k.logits[:0], logits.Len)[:logits.Len]
 		d.Download(k.logits, logits)
 	}
