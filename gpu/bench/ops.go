@@ -1,6 +1,9 @@
 package bench
 
-import "starbook/gpu"
+import (
+	"starbook/gpu"
+	"starbook/gpu/model"
+)
 
 // Letters are those of package gpu: N rows, D, H, K, E, F, V, R.
 
@@ -101,9 +104,9 @@ var kernels = []kernel{
 		b.sized("N=%d F=%d, in place", b.rows, b.c.FeedForward)
 		return func() { b.dev.SwiGLUBack(gate, up, dout, gate, up) }
 	}},
-	{"logits", func(b *bed) func() { return b.linear(b.c.Vocab, b.c.Hidden, min(b.rows, logitRows)) }},
+	{"logits", func(b *bed) func() { return b.linear(b.c.Vocab, b.c.Hidden, b.logits(b.rows)) }},
 	{"cross-entropy", func(b *bed) func() {
-		n := min(b.rows, logitRows)
+		n := b.logits(b.rows)
 		loss, logits, targets := b.buf(gpu.F32, n, wrote), b.acts(n*b.c.Vocab, both), make([]int32, n)
 		b.sized("N=%d V=%d, gradient in place", n, b.c.Vocab)
 		return func() { b.dev.CrossEntropy(loss, logits, targets, b.c.Vocab, 1) }
@@ -149,15 +152,15 @@ var kernels = []kernel{
 		}
 	}},
 	{"argmax", func(b *bed) func() {
-		n := min(b.Slots, logitRows)
+		n := b.logits(b.Slots)
 		logits, ids, logp := b.acts(n*b.c.Vocab, read), make([]int32, n), make([]float32, n)
 		b.sized("N=%d V=%d, and the way to the host", n, b.c.Vocab)
 		return func() { b.dev.Argmax(ids, logp, logits, b.c.Vocab) }
 	}},
 }
 
-// logitRows is how many rows of logits there are at a time.
-const logitRows = 112
+// logits returns how many rows of logits are computed at a time, n at most.
+func (b *bed) logits(n int) int { return min(n, model.LogitRows(b.dev, b.c)) }
 
 // linear is y = x·Wᵀ with a frozen W (out, in).
 func (b *bed) linear(out, in, rows int) func() {

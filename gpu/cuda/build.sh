@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds what a bare GPU machine needs to run check.sh, into the folder build/gpu:
+# Builds what a bare GPU machine needs to run check.sh and speed.sh, into the folder build/gpu:
 # starbook and test binaries with CUDA, the golden files that they read, and the
 # fake driver, so that check.sh can be tried without a GPU.
 set -eu
@@ -19,7 +19,7 @@ mkdir -p "$out/sim"
 cp "$(go run ./gpu/cuda/internal/sim/build)/libcuda.so.1" "$out/sim/"
 ln -s libcuda.so.1 "$out/sim/libcublasLt.so.12"
 ln -s libcuda.so.1 "$out/sim/libnvrtc.so.12"
-cp gpu/cuda/check.sh gpu/cuda/big.py "$out/"
+cp gpu/cuda/check.sh gpu/cuda/big.py gpu/cuda/speed.sh gpu/cuda/peer.py "$out/"
 mkdir -p "$out/scripts/models" "$out/scripts/data/nl-rx"
 cp scripts/smoke.star scripts/big.star "$out/scripts/"
 cp -r scripts/models/regex-base "$out/scripts/models/"

@@ -85,10 +85,11 @@ class Training(Bench):
         self.model = peft.get_peft_model(self.model, lora).train()
         self.model.config.use_cache = False
         self.trained = [p for p in self.model.parameters() if p.requires_grad]
+        self.start = [p.detach().cpu().clone() for p in self.trained]
 
     def labels(self, ids, n):
         labels = ids.clone()
-        labels[: n - max(1, int(self.o["trained"] * n))] = -100
+        labels[: max(1, n - max(1, int(self.o["trained"] * n)))] = -100  # nothing comes before the first
         return labels
 
     def batches(self, lengths, packed, pieces):
@@ -99,12 +100,10 @@ class Training(Bench):
             rows = [self.ids(n) for n in part]
             labels = [self.labels(r, n) for r, n in zip(rows, part)]
             if packed:
-                for one in labels:
-                    one[0] = -100  # the row before is another text's
                 positions = self.torch.cat([self.torch.arange(n, device=self.device) for n in part])
                 yield dict(input_ids=self.torch.cat(rows)[None], labels=self.torch.cat(labels)[None], position_ids=positions[None])
                 continue
-            pad = lambda list, value: self.torch.nn.utils.rnn.pad_sequence(list, batch_first=True, padding_value=value)
+            pad = lambda rows, value: self.torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value)
             inputs = dict(input_ids=pad(rows, 0), labels=pad(labels, -100))
             if len(set(part)) > 1:
                 inputs["attention_mask"] = pad([self.torch.ones_like(r) for r in rows], 0)
@@ -127,8 +126,8 @@ class Training(Bench):
     def variant(self, name):
         torch, o = self.torch, self.o
         packed, dtype = name.startswith("packed"), torch.bfloat16 if "bf16" in name else torch.float32
-        for p in self.trained:
-            p.data, p.grad = p.data.to(dtype), None
+        for p, start in zip(self.trained, self.start):
+            p.data, p.grad = start.to(self.device, dtype, copy=True), None
         model = torch.compile(self.model) if "compile" in name else self.model
         opt = torch.optim.AdamW(self.trained, lr=2e-4, fused=self.device.type == "cuda")
         lists = [self.lengths[i: i + o["batch"]] for i in range(0, len(self.lengths), o["batch"])]
@@ -139,13 +138,12 @@ class Training(Bench):
                     self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=dict(use_reentrant=False))
                 self.forget_peak()
                 longest = max(lists, key=sum)
-                for list in [longest] + (lists * o["warmup"])[: o["warmup"]]:
-                    self.update(model, opt, list, packed, pieces)
-                seconds, losses = [], []
-                for list in lists:
+                losses = [self.update(model, opt, l, packed, pieces) for l in [longest] + (lists * o["warmup"])[: o["warmup"]]]
+                seconds = []
+                for l in lists:
                     self.wait()
                     start = time.perf_counter()
-                    losses.append(self.update(model, opt, list, packed, pieces))
+                    self.update(model, opt, l, packed, pieces)
                     self.wait()
                     seconds.append(time.perf_counter() - start)
                 return dict(

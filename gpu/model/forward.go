@@ -72,7 +72,7 @@ func (p *Pass) attend(l int, s gpu.Seqs) {
 	d, a := p.m.dev, &p.layers[l]
 	s.Window = p.m.Config.windowOf(l)
 	if p.cache != nil {
-		n := len(p.slots) // what the batch was filled up with is not kept
+		n := len(p.slots) // rows without a slot are not kept
 		p.cache.write(d, l, a.k.Slice(0, n*p.cache.width), a.v.Slice(0, n*p.cache.width), p.slots, p.pos[:n])
 	}
 	if p.decoding {

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+
+	"starbook/gpu"
 )
 
 // Generate completes prompts with m and a, which may be nil, and yields each
-// completion when it ends. An ended one makes place for the next prompt at
-// once. An error is the last thing it yields.
+// completion when it ends. Ended ones make place for the next prompts: the batch
+// stays full as long as there are some. An error is the last thing it yields.
 func (m *Transformer) Generate(ctx context.Context, a *Adapter, prompts [][]int32, o Decoding) iter.Seq2[Completion, error] {
 	return func(yield func(Completion, error) bool) {
 		if len(prompts) == 0 {
@@ -43,6 +45,8 @@ type generator struct {
 	next    int         // the first prompt not begun
 	active  []*sequence // unfinished, in the order they began
 	free    []int32     // slots of the cache
+	filling bool        // prompts are being begun
+	spare   int32       // the slot of rows that only fill a batch up
 	batch   Batch
 	picker  picker
 	drafter *drafter // nil: no draft
@@ -87,7 +91,8 @@ func newGenerator(m *Transformer, a *Adapter, prompts [][]int32, o Decoding) (*g
 	}
 	g := &generator{p: p, o: o, prompts: prompts}
 	m.angles(context)
-	p.cache = newCache(m, o.Batch, context)
+	p.cache = newCache(m, o.Batch+fillers(m.dev), context)
+	g.spare = int32(o.Batch)
 	for slot := range o.Batch {
 		g.free = append(g.free, int32(slot))
 	}
@@ -105,6 +110,15 @@ func newGenerator(m *Transformer, a *Adapter, prompts [][]int32, o Decoding) (*g
 	return g, nil
 }
 
+// fillers returns how many slots rows need that fill a batch up: none on a device that
+// takes batches as they are.
+func fillers(d gpu.Device) int {
+	if d.Pad(1) == 1 {
+		return 0
+	}
+	return 1
+}
+
 func (g *generator) close() {
 	if g.drafter != nil {
 		g.drafter.close()
@@ -113,14 +127,13 @@ func (g *generator) close() {
 	g.p.Close()
 }
 
-// step begins prompts if slots are free, and otherwise adds a token to every
-// sequence.
+// step begins prompts if enough slots are free, and otherwise adds a token to
+// every sequence.
 func (g *generator) step(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	begun := g.admit()
-	if len(begun) > 0 {
+	if begun := g.admit(); len(begun) > 0 {
 		return g.prefill(begun)
 	}
 	if g.drafter != nil {
@@ -129,10 +142,25 @@ func (g *generator) step(ctx context.Context) error {
 	return g.decode()
 }
 
+// shareFree is the share of the slots that are free before prompts are begun: a
+// prompt computed by itself takes as long as many, and all others wait for it.
+const shareFree = 1. / 32
+
+// enough reports whether so many slots are free that prompts should be begun.
+// Then they are, until no slot is free.
+func (g *generator) enough() bool {
+	want := min(len(g.prompts)-g.next, max(1, int(shareFree*float64(g.o.Batch))))
+	g.filling = want > 0 && (len(g.free) >= want || g.filling && len(g.free) > 0)
+	return g.filling
+}
+
 // admit takes the next prompts that fit, and packs them.
 func (g *generator) admit() []*sequence {
 	g.batch.Reset()
 	from := len(g.active)
+	if !g.enough() {
+		return nil
+	}
 	for g.next < len(g.prompts) && len(g.free) > 0 {
 		prompt := g.prompts[g.next]
 		if g.batch.Rows()+len(prompt) > g.o.Rows {
@@ -163,6 +191,9 @@ func (g *generator) prefill(begun []*sequence) error {
 		}
 		p.picked = append(p.picked, g.batch.Starts[i+1]-1)
 	}
+	for len(p.slots) < p.n {
+		p.slots = append(p.slots, g.spare)
+	}
 	p.decoding = false
 	p.forward(p.ids, p.m.Config.seqs(p.whole.starts))
 	return g.choose(begun)
@@ -178,6 +209,10 @@ func (g *generator) decode() error {
 		s.cached++
 		p.lens, p.picked = append(p.lens, int32(s.cached)), append(p.picked, int32(i))
 	}
+	for want := p.m.dev.Pad(len(ids)); len(ids) < want; {
+		ids = append(ids, 0)
+		p.slots, p.pos, p.lens = append(p.slots, g.spare), append(p.pos, 0), append(p.lens, 1)
+	}
 	g.batch.IDs = ids
 	p.fit(len(ids))
 	p.decoding = true
@@ -191,9 +226,14 @@ func (g *generator) choose(seqs []*sequence) error {
 	p, c := g.p, g.p.m.Config
 	for from := 0; from < len(seqs); from += p.c {
 		to := min(from+p.c, len(seqs))
-		n := to - from
+		n := p.m.dev.Pad(to - from)
 		x, logits := p.chunk.Slice(0, n*c.Hidden), p.logits.Slice(0, n*c.Vocab)
-		p.m.dev.Embed(x, p.norm, p.picked[from:to], c.Hidden) // gathers the rows
+		rows := append(p.filled[0][:0], p.picked[from:to]...)
+		for len(rows) < n {
+			rows = append(rows, 0)
+		}
+		p.filled[0] = rows
+		p.m.dev.Embed(x, p.norm, rows, c.Hidden) // gathers the rows
 		p.project(p.atHead(n), n, x, logits)
 		if err := g.picker.pick(p.m.dev, logits, g.prompts, seqs[from:to]); err != nil {
 			return err

@@ -36,7 +36,9 @@ func TestFillingChangesNothing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			text := fmt.Sprint(nll, gradients(p), collect(t, m, a, somePrompts(), Decoding{MaxNew: 6}))
+			all := collect(t, m, a, somePrompts(), Decoding{MaxNew: 6})
+			few := collect(t, m, a, somePrompts(), Decoding{MaxNew: 6, Limits: []int{6, 1, 3, 6, 2, 4}, Batch: 2, Temperature: 0.8})
+			text := fmt.Sprint(nll, gradients(p), all, few)
 			found = append(found, text)
 			if loss, err := p.Loss(&b); err != nil || len(loss) != b.Rows() || !slices.ContainsFunc(loss, func(x float32) bool { return x > 0 }) {
 				t.Errorf("%s: losses %v, %v", name, loss, err)

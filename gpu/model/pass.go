@@ -19,7 +19,7 @@ type Pass struct {
 	full   bool // every weight gets a gradient, not only the adapter
 	lowest int  // the lowest layer that is trained
 	rows   int  // the most rows of a batch
-	c      int  // C: logits are never whole, but 64 MiB at a time
+	c      int  // C: logits are never whole, see LogitRows
 
 	n       int        // rows of the present batch, filled up
 	real    int        // of them are not filling
@@ -146,6 +146,17 @@ func newPassOf(m *Transformer, a *Adapter, rows int, train bool, recompute int) 
 	return p, nil
 }
 
+// LogitRows returns C, how many rows there are logits of at a time: 64 MiB of them, so that they
+// stay near to the processor, or a quarter of a GiB on a GPU, which reads the output layer's
+// weights once for each chunk: 128 rows at a time, a 7B's would take twice as long to read as to multiply (TUNING.md).
+func LogitRows(dev gpu.Device, cfg Config) int {
+	elements := 1 << 24
+	if dev.Kind() == "cuda" {
+		elements = 1 << 27
+	}
+	return dev.Pad(max(64, elements/cfg.Vocab))
+}
+
 // PassBytes returns what Bytes of NewPass would be, for one that does not train.
 func PassBytes(m *Transformer, a *Adapter, rows int) int {
 	return layPass(m, a, rows, false, RecomputeNone).Bytes()
@@ -159,7 +170,7 @@ func TrainingBytes(m *Transformer, a *Adapter, rows, recompute int) int {
 // layPass lays a Pass out without giving it memory.
 func layPass(m *Transformer, a *Adapter, rows int, train bool, recompute int) *Pass {
 	p := &Pass{
-		m: m, a: a, train: train, again: recompute, full: train && a == nil, rows: rows, c: m.dev.Pad(max(64, 1<<24/m.Config.Vocab)),
+		m: m, a: a, train: train, again: recompute, full: train && a == nil, rows: rows, c: LogitRows(m.dev, m.Config),
 		pos: make([]int32, 0, rows), picked: make([]int32, 0, rows), targets: make([]int32, 0, rows),
 		nll: make([]float32, rows), picknll: make([]float32, rows),
 	}

@@ -43,9 +43,9 @@ func (k *picker) onDevice() bool {
 	return k.o.Temperature == 0 && (k.o.Penalty == 0 || k.o.Penalty == 1)
 }
 
-// pick appends one token to each sequence. logits (len(seqs), V).
+// pick appends one token to each sequence. logits (n, V), n ≥ len(seqs): the rest is filling.
 func (k *picker) pick(d gpu.Device, logits gpu.Buf, prompts [][]int32, seqs []*sequence) error {
-	if err := k.see(d, logits); err != nil {
+	if err := k.see(d, logits, len(seqs)); err != nil {
 		return err
 	}
 	for i, s := range seqs {
@@ -54,13 +54,14 @@ func (k *picker) pick(d gpu.Device, logits gpu.Buf, prompts [][]int32, seqs []*s
 	return nil
 }
 
-// see reads rows of logits, of which next then chooses.
-func (k *picker) see(d gpu.Device, logits gpu.Buf) error {
+// see reads the first rows of logits (n, V), n ≥ rows, of which next then chooses.
+func (k *picker) see(d gpu.Device, logits gpu.Buf, rows int) error {
 	n := logits.Len / k.vocab
 	k.ids, k.logp = slices.Grow(k.ids[:0], n)[:n], slices.Grow(k.logp[:0], n)[:n]
 	if k.onDevice() {
 		d.Argmax(k.ids, k.logp, logits, k.vocab)
 	} else {
+		logits = logits.Slice(0, rows*k.vocab)
 		k.logits = slices.Grow(k.logits[:0], logits.Len)[:logits.Len]
 		d.Download(k.logits, logits)
 	}
