@@ -15,7 +15,7 @@ func distillModule() Module {
 	return Module{
 		Name:  "distill",
 		Doc:   "Answers from a teacher: a large model behind OpenAI's or Anthropic's protocol. An answer that was received is never paid for again.",
-		Funcs: []Func{distillPractice(), distillEstimate(), distillGenerate(), distillSample(), distillCritique(), distillSimilar()},
+		Funcs: []Func{distillPractice(), distillEstimate(), distillGenerate(), distillSample(), distillCritique(), distillSimilar(), distillLogits()},
 	}
 }
 

@@ -56,6 +56,9 @@ func (a *answersArgs) check() error {
 	if !a.Adapter.Digest.IsZero() {
 		return errors.New("adapter: only a model of ours takes one")
 	}
+	if !a.Draft.Digest.IsZero() {
+		return errors.New("draft: only a model of ours takes one")
+	}
 	t := a.teacher()
 	spend := spendArgs{BudgetUSD: a.BudgetUSD, BatchSize: a.InFlight, Mode: "now"}
 	return errors.Join(t.check(), spend.check())
@@ -213,7 +216,7 @@ func answerAll(ctx context.Context, h *Host, s *runtime.Step, a answersArgs) (ru
 
 // local lets a model of ours answer.
 func (a *answersArgs) local(ctx context.Context, h *Host, s *runtime.Step, model Handle, all [][]turn, template string, facts Facts) ([]answer, error) {
-	m, err := h.open(s, model)
+	m, err := h.writer(s, model, a.decodingArgs)
 	if err != nil {
 		return nil, err
 	}

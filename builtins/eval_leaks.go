@@ -79,7 +79,7 @@ func trainedOn(st *store.Store, artifacts []cas.Digest) ([]Handle, error) {
 			h := Handle{}
 			h.Kind, h.Digest, h.Summary, h.Step = s.Kind, g, s.Summary, s.Key
 			out = append(out, h)
-		case "model", "adapter":
+		case "model", "adapter", "logits":
 			artifacts = append(artifacts, s.Inputs...)
 		}
 	}

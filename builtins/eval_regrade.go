@@ -56,7 +56,7 @@ func evalRegrade() Func {
 			if len(handles) == 0 {
 				return nil, errors.New("graders: the list is empty")
 			}
-			l.names = distinct(l.names, versions)
+			l.names = unambiguous(l.names, versions)
 			return l.publish(c, handles)
 		}).does("eval.regrade")
 }
@@ -122,8 +122,8 @@ type lab struct {
 	samples [][]store.Sample // by grader
 }
 
-// distinct puts the version, which holds the options, behind names that several graders share.
-func distinct(names, versions []string) []string {
+// unambiguous puts the version, which holds the options, behind names that several graders share.
+func unambiguous(names, versions []string) []string {
 	count := map[string]int{}
 	for _, n := range names {
 		count[n]++

@@ -44,6 +44,9 @@ func (f *fitting) fit(ctx context.Context, m *loaded, data Handle, a trainArgs, 
 		if err != nil {
 			return nil, err
 		}
+		if o.Distil, err = m.softened(f.step.Store(), a, examples, held); err != nil {
+			return nil, err
+		}
 		t, err := train.New(m.Transformer, f.adapter, examples, held, o)
 		if err != nil {
 			return nil, err

@@ -60,6 +60,8 @@ type trainArgs struct {
 	MinDelta    float64 `arg:"min_delta=0.0" doc:"an improvement is more than this, in nats" hash:"stop"`
 	Seed        int64   `arg:"seed=1" doc:"of weights, order, dropout and split"`
 	MaxTokens   int     `arg:"max_tokens=0" doc:"longer examples are left out, and counted; 0: the model's context"`
+	Logits      Handle  `arg:"logits=None" kind:"logits" doc:"of distill.logits: what a larger model predicts is learnt too" hash:"set"`
+	LogitsShare float64 `arg:"logits_share=0.5" doc:"how much of the loss that is; the rest is the text's" hash:"set"`
 	chatArgs
 }
 
@@ -69,6 +71,8 @@ func (a *trainArgs) check() error {
 		return fmt.Errorf("validation_split: got %g, want 0 to below 1", a.Split)
 	case a.Patience > 0 && a.Split == 0 && a.Validation == nil:
 		return errors.New("patience needs rows to evaluate on: give validation_split or validation, or set patience=0")
+	case !(a.LogitsShare > 0 && a.LogitsShare <= 1):
+		return fmt.Errorf("logits_share: got %g, want more than 0, and 1 at most", a.LogitsShare)
 	case a.Patience < 0 || a.MinDelta < 0:
 		return errors.New("patience and min_delta may not be negative")
 	}

@@ -13,12 +13,18 @@ type Batch struct {
 	// summed. Dropout in a sequence depends on its place alone, so that cutting
 	// a sum into batches makes no difference.
 	First int
+
+	// Soft is what a larger model predicts at the rows with a target, in their
+	// order, and Distil what is learnt from it. Without a weight it is not needed.
+	Soft   Soft
+	Distil Distil
 }
 
 // Reset empties b and keeps its memory.
 func (b *Batch) Reset() {
 	b.IDs, b.Targets, b.First = b.IDs[:0], b.Targets[:0], 0
 	b.Starts = append(b.Starts[:0], 0)
+	b.Soft.IDs, b.Soft.LogProb = b.Soft.IDs[:0], b.Soft.LogProb[:0]
 }
 
 // Append adds a sequence. targets has the length of ids, or is nil for none.
@@ -63,6 +69,9 @@ func (b *Batch) check(cfg Config, rows int) error {
 			return fmt.Errorf("model: target %d of the batch is %d: the vocabulary has %d", i, b.Targets[i], cfg.Vocab)
 		}
 	}
+	if err := b.checkSoft(cfg); err != nil {
+		return err
+	}
 	for s := range b.Sequences() {
 		length := int(b.Starts[s+1] - b.Starts[s])
 		if length <= 0 {
@@ -70,6 +79,31 @@ func (b *Batch) check(cfg Config, rows int) error {
 		}
 		if err := cfg.positionsFit(length); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// checkSoft returns an error if a larger model's predictions do not belong to the rows.
+func (b *Batch) checkSoft(cfg Config) error {
+	if b.Distil.Weight == 0 {
+		return nil
+	}
+	if err := b.Distil.check(); err != nil {
+		return err
+	}
+	targets, k := 0, b.Soft.K
+	for _, t := range b.Targets {
+		if t >= 0 {
+			targets++
+		}
+	}
+	if k < 1 || len(b.Soft.IDs) != targets*k || len(b.Soft.LogProb) != targets*(k+1) {
+		return fmt.Errorf("model: the batch has %d targets, and %d rows of predictions to learn from", targets, b.Soft.Rows())
+	}
+	for _, id := range b.Soft.IDs {
+		if id < 0 || int(id) >= cfg.Vocab {
+			return fmt.Errorf("model: the batch has a prediction of token %d: the vocabulary has %d", id, cfg.Vocab)
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ func (p *Pass) begin(b *Batch) error {
 	if err := b.check(p.m.Config, p.rows); err != nil {
 		return err
 	}
+	p.soft, p.distil = b.Soft, b.Distil
 	p.real, p.ids, p.pos = len(b.IDs), append(p.ids[:0], b.IDs...), p.pos[:0]
 	p.whole.reset()
 	for s := range b.Sequences() {

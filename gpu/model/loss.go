@@ -186,10 +186,10 @@ func (p *Pass) cost(train bool) {
 		k := p.head(from, to)
 		losses := p.losses.Slice(from, from+k.n) // the next chunk overwrites those of the filling
 		if !train {
-			d.CrossEntropy(losses, k.logits, k.targets, c.Vocab, 0)
+			p.surprise(losses, k, from, 0)
 			return nil
 		}
-		d.CrossEntropy(losses, k.logits, k.targets, c.Vocab, 1)
+		p.surprise(losses, k, from, 1)
 		if p.sum.Len > 0 {
 			d.Sum(p.sum, losses) // those of the filling are 0
 		}
@@ -198,4 +198,24 @@ func (p *Pass) cost(train bool) {
 		d.EmbedBack(p.dnorm, dx, k.rows, c.Hidden) // scatters them
 		return nil
 	})
+}
+
+// surprise computes the losses of a chunk, whose logits become scale times the
+// gradient if scale is not 0. Against a larger model's predictions it is
+// computed on the host, in float64: it is a small part of a step, and so the
+// same on every device.
+func (p *Pass) surprise(losses gpu.Buf, k chunk, from int, scale float32) {
+	d := p.m.dev
+	if p.distil.Weight == 0 {
+		d.CrossEntropy(losses, k.logits, k.targets, p.m.Config.Vocab, scale)
+		return
+	}
+	p.host = grow(p.host, k.logits.Len+losses.Len)
+	logits, out := p.host[:k.logits.Len], p.host[k.logits.Len:]
+	d.Download(logits, k.logits)
+	p.soft.losses(out, logits, k.targets, from, p.distil, scale != 0)
+	d.Upload(losses, out)
+	if scale != 0 {
+		d.Upload(k.logits, logits)
+	}
 }

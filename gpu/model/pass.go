@@ -36,6 +36,9 @@ type Pass struct {
 	sum     gpu.Buf // where losses are added up; none: nowhere
 	key     uint64  // of dropout in this batch
 	drop    float32 // probability; 0 except while training
+	soft    Soft    // of the present batch
+	distil  Distil
+	host    []float32 // logits and losses, if they are computed on the host
 
 	cache    *cache // of generation, or nil
 	slots    []int32

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"slices"
 
 	"starbook/gpu/model"
@@ -14,6 +15,10 @@ import (
 type Example struct {
 	Tokens  []int32
 	Trained []bool // of each token, whether it is to be predicted; the first never is
+
+	// Soft is what a larger model predicts in place of each trained token, if
+	// that is to be learnt: see Options.Distil.
+	Soft model.Soft
 }
 
 // rows returns how many rows it takes to compute e: tokens that nothing
@@ -39,7 +44,7 @@ func (e Example) Targets() int {
 }
 
 // check returns an error if there is nothing to learn from one of the examples.
-func check(what string, examples []Example, cfg model.Config) error {
+func check(what string, examples []Example, cfg model.Config, d model.Distil) error {
 	for i, e := range examples {
 		if len(e.Trained) != len(e.Tokens) {
 			return fmt.Errorf("train: %s example %d: %d tokens, but %d marks of what is trained", what, i, len(e.Tokens), len(e.Trained))
@@ -50,6 +55,9 @@ func check(what string, examples []Example, cfg model.Config) error {
 			return fmt.Errorf("train: %s example %d: none of its %d tokens is trained: was the answer cut off?", what, i, len(e.Tokens))
 		case rows > cfg.MaxPositions:
 			return fmt.Errorf("train: %s example %d: %d tokens, but the model's context is %d: shorten or drop it", what, i, rows, cfg.MaxPositions)
+		}
+		if d.Weight > 0 && e.Soft.Rows() != e.Targets() {
+			return fmt.Errorf("train: %s example %d: predictions for %d of %d trained tokens", what, i, e.Soft.Rows(), e.Targets())
 		}
 		for at, id := range e.Tokens {
 			if id < 0 || int(id) >= cfg.Vocab {
@@ -72,6 +80,7 @@ func (e Example) appendTo(b *model.Batch) {
 		b.Targets = append(b.Targets, target)
 	}
 	b.Starts = append(b.Starts, int32(len(b.IDs)))
+	b.Soft.Append(e.Soft)
 }
 
 // pack fills b with the first of the listed examples that fit into so many
@@ -85,6 +94,18 @@ func pack(b *model.Batch, examples []Example, list []int, rows int) int {
 		examples[at].appendTo(b)
 	}
 	return len(list)
+}
+
+// Pack is pack for examples in their own order.
+func Pack(b *model.Batch, examples []Example, rows int) int {
+	b.Reset()
+	for i, e := range examples {
+		if i > 0 && b.Rows()+e.rows() > rows {
+			return i
+		}
+		e.appendTo(b)
+	}
+	return len(examples)
 }
 
 // roomFor returns the rows of the longest example, and of the largest batch
@@ -115,17 +136,32 @@ func digest(train, eval []Example) string {
 		b = binary.LittleEndian.AppendUint64(b[:0], uint64(len(examples)))
 		h.Write(b)
 		for _, e := range examples {
-			b = binary.LittleEndian.AppendUint64(b[:0], uint64(len(e.Tokens)))
-			for i, id := range e.Tokens {
+			b = e.text(b[:0])
+			for _, id := range e.Soft.IDs {
 				b = binary.LittleEndian.AppendUint32(b, uint32(id))
-				if e.Trained[i] {
-					b = append(b, 1)
-				} else {
-					b = append(b, 0)
-				}
+			}
+			for _, p := range e.Soft.LogProb {
+				b = binary.LittleEndian.AppendUint32(b, math.Float32bits(p))
 			}
 			h.Write(b)
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Key identifies what is read and what is predicted of an example.
+func (e Example) Key() [sha256.Size]byte { return sha256.Sum256(e.text(nil)) }
+
+// text appends the tokens and whether each is trained.
+func (e Example) text(b []byte) []byte {
+	b = binary.LittleEndian.AppendUint64(b, uint64(len(e.Tokens)))
+	for i, id := range e.Tokens {
+		b = binary.LittleEndian.AppendUint32(b, uint32(id))
+		if e.Trained[i] {
+			b = append(b, 1)
+		} else {
+			b = append(b, 0)
+		}
+	}
+	return b
 }

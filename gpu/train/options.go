@@ -10,6 +10,8 @@ package train
 import (
 	"fmt"
 	"math"
+
+	"starbook/gpu/model"
 )
 
 // Options is everything but weights and examples that decides what an update
@@ -31,6 +33,8 @@ type Options struct {
 	LoRAPlus    float64  `json:"lora_plus"`     // B's learning rate is this many times A's; 0 or 1: the same
 	EvalSteps   int      `json:"eval_steps"`    // updates between evaluations; 0: once an epoch; negative: never
 	Seed        uint64   `json:"seed"`          // of the order of examples and of dropout
+
+	Distil model.Distil `json:"distil"` // from the examples' Soft
 }
 
 // Default returns the defaults of TrainingArguments, with a learning rate that

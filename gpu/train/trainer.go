@@ -57,10 +57,10 @@ func New(m *model.Transformer, a *model.Adapter, train, eval []Example, o Option
 	if len(train) == 0 {
 		return nil, fmt.Errorf("train: there are no examples")
 	}
-	if err := check("training", train, m.Config); err != nil {
+	if err := check("training", train, m.Config, o.Distil); err != nil {
 		return nil, err
 	}
-	if err := check("evaluation", eval, m.Config); err != nil {
+	if err := check("evaluation", eval, m.Config, o.Distil); err != nil {
 		return nil, err
 	}
 	memory, err := memoryFor(m, a, train, eval, o)
@@ -77,6 +77,7 @@ func New(m *model.Transformer, a *model.Adapter, train, eval []Example, o Option
 		data: digest(train, eval), epoch: -1, shuffle: shuffle,
 	}
 	t.total, t.perEpoch = o.Steps(len(train))
+	t.batch.Distil = o.Distil
 	for i := range eval {
 		t.every = append(t.every, i)
 	}

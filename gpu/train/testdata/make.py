@@ -33,6 +33,7 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from real import step
 
 HERE = Path(__file__).resolve().parent
 MODEL = "../../model/testdata/llama"
@@ -57,6 +58,7 @@ def main():
     write_json("examples.json", rows)
     for name, options in CURVES.items():
         write_curve(name, rows, options)
+    write_story()
 
 
 def write_json(path, value):
@@ -66,6 +68,16 @@ def write_json(path, value):
     else:
         text = "[\n" + ",\n".join(f" {json.dumps(v, allow_nan=False)}" for v in value) + "\n]\n"
     Path(path).write_text(text)
+
+
+def write_story():
+    """The real model: what follows its golden prompt, and one step of an adapter on that."""
+    golden = json.loads(Path("../../model/testdata/stories260k/golden.json").read_text())
+    model = LlamaForCausalLM.from_pretrained("../../model/testdata/stories260k", dtype=torch.float32, attn_implementation="eager")
+    n = len(golden["prompt_ids"])
+    facts = step(model, [golden["prompt_ids"]], 60)
+    assert facts["cases"][0]["greedy"] == golden["greedy_ids"][n:n + 60]  # transformers says what llama2.c does
+    write_json("story.json", facts)
 
 
 # --- the optimiser, the schedule, the clip ---
