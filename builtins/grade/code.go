@@ -111,7 +111,7 @@ func (g *Code) Name() string { return "code" }
 
 // Version holds the interpreter's and the limits.
 func (g *Code) Version() string {
-	return fmt.Sprintf("1 python %s test=%s entry_point=%s deadline=%v memory=%d", g.version, g.o.Test, g.o.EntryPoint, g.o.Deadline, g.o.Memory)
+	return fmt.Sprintf("2 python %s test=%s entry_point=%s deadline=%v memory=%d", g.version, g.o.Test, g.o.EntryPoint, g.o.Deadline, g.o.Memory)
 }
 
 // GradeAll runs several at a time.
@@ -140,8 +140,20 @@ func (g *Code) Grade(ctx context.Context, it Item) (Score, error) {
 		return Score{Outcome: Unscored, Note: fmt.Sprintf("the item has no text in %s or %s", g.o.Test, g.o.EntryPoint)}, nil
 	}
 	program := pythonProgram(it.Prompt, visibleCode(it.Answer), entry)
-	return g.run(ctx, program, test+"\n\ncheck("+entry+")\n")
+	for try := 1; ; try++ {
+		score, err := g.run(ctx, program, test+"\n\ncheck("+entry+")\n")
+		if !errors.Is(err, errNotBegun) || try == startTries {
+			return score, err
+		}
+	}
 }
+
+// errNotBegun means that a process ended before the answer was looked at, as on a
+// machine that has no thread left for it.
+var errNotBegun = errors.New("grade: code: the interpreter did not start")
+
+// startTries is how often an interpreter is started.
+const startTries = 3
 
 // run executes one program, then its tests, in the sandbox.
 func (g *Code) run(ctx context.Context, program, test string) (Score, error) {
@@ -178,12 +190,17 @@ func (g *Code) run(ctx context.Context, program, test string) (Score, error) {
 		return Score{}, context.Cause(ctx)
 	case cmd.ProcessState != nil && cmd.ProcessState.ExitCode() == sandboxExit:
 		return Score{}, fmt.Errorf("grade: code: %s", strings.TrimSpace(complaint.String()))
-	case said.String() == "pass "+token && err == nil:
+	}
+	verdict, begun := strings.CutPrefix(said.String(), "begun ")
+	switch {
+	case verdict == "pass "+token && err == nil:
 		return Score{Value: 1, Outcome: Pass}, nil
+	case !begun:
+		return Score{}, fmt.Errorf("%w (%v): %s", errNotBegun, cmd.ProcessState, clip(complaint.String()))
 	case ctx.Err() != nil, outOfTime(cmd.ProcessState):
 		return Score{Outcome: Fail, Note: fmt.Sprintf("ran longer than %v", g.o.Deadline)}, nil
 	}
-	note, ok := strings.CutPrefix(said.String(), "fail ")
+	note, ok := strings.CutPrefix(verdict, "fail ")
 	if !ok {
 		note = fmt.Sprintf("ended without a verdict (%v)", cmd.ProcessState)
 	}

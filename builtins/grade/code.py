@@ -23,6 +23,7 @@ def main():
         write(verdict, text.encode("utf-8", "replace")[:400])
         exit(0)
 
+    write(verdict, b"begun ")  # what goes wrong before is not the answer's doing
     try:
         program = compile(task["program"], "answer.py", "exec")
     except (SyntaxError, ValueError) as e:

@@ -3,6 +3,7 @@ package grade
 import (
 	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -34,6 +35,14 @@ const (
 func addItem(answer string) Item {
 	row, _ := json.Marshal(map[string]string{"test": addTest, "entry_point": "add"})
 	return Item{Prompt: addPrompt, Answer: answer, Row: row}
+}
+
+// A Python that cannot start says nothing about the answer.
+func TestCodeNotBegun(t *testing.T) {
+	g := pythonGrader(t, CodeOptions{Memory: 4 << 20})
+	if score, err := g.Grade(t.Context(), addItem("    return a + b")); !errors.Is(err, errNotBegun) {
+		t.Errorf("got %+v, %v", score, err)
+	}
 }
 
 func TestCode(t *testing.T) {

@@ -28,14 +28,16 @@ func sandboxed() error {
 // time the resource limits'.
 func (s sandbox) enter() error {
 	runtime.LockOSThread()
-	if err := s.limit(); err != nil {
-		return err
-	}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("no new privileges: %w", err)
 	}
 	if err := s.lockFiles(); err != nil {
 		return fmt.Errorf("landlock: %w", err)
+	}
+	// Late, for Go's runtime takes more address space than a program may have, and may
+	// want a thread at any moment; before the filter, which denies setting limits.
+	if err := s.limit(); err != nil {
+		return err
 	}
 	return filterCalls()
 }

@@ -2,7 +2,6 @@ package teacher
 
 import (
 	"context"
-	"math"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -92,7 +91,7 @@ func (l *limiter) enter(ctx context.Context, c cost) (permit, error) {
 	})
 	defer stop()
 	l.mu.Lock()
-	for float64(l.inFlight) >= math.Max(1, math.Floor(l.slots)) && ctx.Err() == nil {
+	for l.inFlight >= l.places() && ctx.Err() == nil {
 		l.changed.Wait()
 	}
 	if ctx.Err() != nil {
@@ -161,7 +160,7 @@ func (l *limiter) pause() time.Duration {
 func (l *limiter) leave(p permit, h map[string]string, f *Error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	defer l.changed.Broadcast()
+	defer l.wake()
 	l.inFlight--
 	now := time.Now()
 	for i := range l.buckets {
@@ -181,6 +180,16 @@ func (l *limiter) leave(p permit, h map[string]string, f *Error) {
 		}
 	}
 }
+
+// wake lets as many go on as there are slots free: all that wait would be too many.
+func (l *limiter) wake() {
+	for range l.places() - l.inFlight {
+		l.changed.Signal()
+	}
+}
+
+// places is how many may be in flight.
+func (l *limiter) places() int { return max(1, int(l.slots)) }
 
 // limit shuts the gate because a limit was reached, and makes the slots fewer by what
 // was refused, if the request left after they were made so last.
