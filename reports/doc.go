@@ -38,6 +38,7 @@
 //
 // How a page is made: load.go reads a run, summary.go understands the summaries
 // of its steps, runpage.go, outputs.go and compare.go decide what stands where,
-// chart.go, bars.go and lineage.go draw on canvas.go, templates/ and style.css say how it looks, and
-// inert.go makes sure that no text can act.
+// chart.go, bars.go, gantt.go, parallel.go and lineage.go draw on canvas.go, templates/ and style.css say how it looks, and
+// inert.go makes sure that no text can act. Index and Log make the pages that only the live
+// page's server has; package live puts all of them into a browser.
 package reports
