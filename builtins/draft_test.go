@@ -46,7 +46,7 @@ eq([soft.model, soft.k, soft.examples, soft.mass > 0.05 and soft.mass <= 1.0], [
 draft = model.train(small, rows, logits = soft, logits_share = 1.0, validation = held, lr = 0.01, epochs = 8.0, name = "draft")
 thin  = lora.train(small, rows, logits = soft, validation = held, r = 8, lr = 0.05, epochs = 8.0)
 said  = model.generate(large, rows, max_new_tokens = 12, batch_size = 2%s)
-score = eval.run(large, rows, grader = grade.contains(), want = "completion", max_new_tokens = 12%s)
+score = eval.run(large, rows, grader = grade.contains(), want = "completion", max_new_tokens = 12, batch_size = 2%s)
 `
 	with, without := draftBench(t), draftBench(t)
 	for b, draft := range map[*bench]string{with: ", draft = draft, draft_tokens = 3", without: ""} {

@@ -16,6 +16,15 @@ type Draft struct {
 	Always bool         // also where it turns out to be slower
 
 	Found Speculation // what Generate found, once it has ended
+
+	clock func() time.Time // nil: time.Now
+}
+
+func (d *Draft) now() time.Time {
+	if d.clock == nil {
+		return time.Now()
+	}
+	return d.clock()
 }
 
 // tokens returns how many tokens are proposed at a time, 0 for no draft.
@@ -75,10 +84,10 @@ func (s Speculation) String() string {
 }
 
 // A draft is compared with doing without it in every trial of so many steps, of
-// which the first few do without.
+// which the first few do without. The very first step warms up and does not count.
 const (
 	trial   = 32
-	without = 2
+	without = 4
 )
 
 // drafter is a Draft at work.

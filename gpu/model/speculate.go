@@ -1,15 +1,11 @@
 package model
 
-import (
-	"time"
-
-	"starbook/gpu"
-)
+import "starbook/gpu"
 
 // speculate adds a token to every sequence, and those behind it that the draft
 // foresaw. What the clock says decides only whether the draft is asked.
 func (g *generator) speculate() error {
-	d, found, begun, written := g.drafter, &g.drafter.Found, time.Now(), 0
+	d, found, begun, written := g.drafter, &g.drafter.Found, g.drafter.now(), 0
 	for _, s := range g.active {
 		written -= len(s.Tokens)
 	}
@@ -26,8 +22,10 @@ func (g *generator) speculate() error {
 	for _, s := range g.active {
 		written += len(s.Tokens)
 	}
-	at.tokens += written
-	at.spent += time.Since(begun)
+	if d.Always || d.steps > 1 {
+		at.tokens += written
+		at.spent += d.now().Sub(begun)
+	}
 	return err
 }
 

@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -53,7 +54,7 @@ func draftChangesNothing(t *testing.T, dev gpu.Device) {
 	other.Vocab, other.MaxPositions, other.Layers = 15, 30, 1
 	narrow := lively(t, dev, other)
 	drafts := []*Transformer{m, draftOf(t, m, 0.02), narrow}
-	prompts := manyPrompts(60, cfg.Vocab)
+	prompts := manyPrompts(40, cfg.Vocab)
 	for _, o := range []Decoding{
 		{MaxNew: 40, EOS: []int32{4}},
 		{MaxNew: 99, EOS: []int32{}}, // to the end of the context
@@ -104,39 +105,40 @@ func TestDraftForesees(t *testing.T) {
 	}
 }
 
-// slow is a device on which one model takes its time.
-type slow struct {
+// timed is a device on which each pass through a model takes a time of its own,
+// by a clock that nothing else moves.
+type timed struct {
 	gpu.Device
-	norm gpu.Buf // the model's
+	costs map[gpu.Buf]time.Duration // by the model's last norm
+	at    time.Time
 }
 
-func (d slow) RMSNorm(out, inv, x, add, w gpu.Buf, dim int, eps float32) {
-	if w == d.norm {
-		time.Sleep(time.Millisecond)
-	}
+func (d *timed) RMSNorm(out, inv, x, add, w gpu.Buf, dim int, eps float32) {
+	d.at = d.at.Add(d.costs[w])
 	d.Device.RMSNorm(out, inv, x, add, w, dim, eps)
 }
 
 // TestDraftThatLosesIsLeftOff: a draft that takes longer than it saves is not
 // asked after its trial; one that saves is asked to the end.
 func TestDraftThatLosesIsLeftOff(t *testing.T) {
-	for _, loses := range []bool{true, false} {
+	for cost, gain := range map[time.Duration]float64{
+		time.Millisecond:      2.5, // 3 tokens in 10 + 2·1 ms, instead of 10 ms each
+		9 * time.Millisecond:  30.0 / 28,
+		20 * time.Millisecond: 0.6,
+	} {
 		m := lively(t, ref.New(), tiny(false))
 		d := draftOf(t, m, 0)
-		dev := &slow{m.dev, m.norm.w}
-		if loses {
-			dev.norm = d.norm.w
-		}
-		m.dev, d.dev = dev, dev
-		o := Decoding{MaxNew: 200, EOS: []int32{}, Draft: &Draft{Model: d, Tokens: 2}}
 		m.Config.MaxPositions, d.Config.MaxPositions = 300, 300
+		dev := &timed{m.dev, map[gpu.Buf]time.Duration{m.norm.w: 10 * time.Millisecond, d.norm.w: cost}, time.Time{}}
+		m.dev, d.dev = dev, dev
+		o := Decoding{MaxNew: 200, EOS: []int32{}, Draft: &Draft{Model: d, Tokens: 2, clock: func() time.Time { return dev.at }}}
 		collect(t, m, nil, [][]int32{{3}}, o)
-		f := o.Draft.Found
-		if f.Off != loses || loses == (f.Rounds > trial) {
-			t.Errorf("loses: %v, found %+v", loses, f)
+		f, loses := o.Draft.Found, gain < 1
+		if f.Off != loses || loses != (f.Rounds == trial-without) || math.Abs(f.Gain()-gain) > 0.03*gain { // it also reads what was written without it
+			t.Errorf("a draft that takes %v, gain %v: found %s, %+v", cost, gain, f, f)
 		}
-		if says := strings.Contains(f.String(), "left off"); says != loses || f.Gain() == 0 || f.Gain() < 1 != loses {
-			t.Errorf("loses: %v, says %s", loses, f)
+		if says := strings.Contains(f.String(), "left off"); says != loses {
+			t.Errorf("gain %v: says %s", gain, f)
 		}
 	}
 }

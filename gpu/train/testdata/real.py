@@ -66,10 +66,19 @@ def main(folder):
         (folder / "transformers.json").write_text(json.dumps(facts))
     try:
         import llama_cpp
+        import llama_cpp.llama_cpp as low
         import numpy
     except ImportError:
         print("no llama.cpp")
         return
+    default = low.llama_model_default_params
+
+    def plain():  # weights as they lie in the file: the code for repacked ones dies of an illegal instruction in VMs without AMX's state
+        params = default()
+        params.use_extra_bufts = False
+        return params
+
+    low.llama_model_default_params = plain
     model = llama_cpp.Llama(str(folder / LLAMA), n_ctx=512, verbose=False, type_k=0, type_v=0, flash_attn=False)  # caches in F32
     cases = []
     for q in QUESTIONS:
