@@ -17,11 +17,12 @@ import (
 
 // BenchmarkLogging trains the quickstart's adapter, 64 examples of 60 tokens an
 // update, and logs 10,000 points a second to a store on the disk in every
-// other stretch of ten updates, until they are durable. It reports the medians
-// of both kinds of stretch: by the clock, and of all processors, which other
-// programs hardly change.
+// other stretch of 40 updates, some 2 s with 20 group commits in them. It reports
+// the medians of both kinds of stretch, by the clock and of all processors,
+// which other programs hardly change. A training waits for the disk only at its
+// end: that wait is a figure of its own, and its work is in the processors'.
 func BenchmarkLogging(b *testing.B) {
-	const stretch, rate = 10, 10_000.0
+	const stretch, rate = 40, 10_000.0
 	s, err := store.Open(b.TempDir())
 	if err != nil {
 		b.Fatal(err)
@@ -36,8 +37,10 @@ func BenchmarkLogging(b *testing.B) {
 	}
 	next()
 	var clock, used [2][]float64
-	for b.Loop() {
-		for logging := range 2 {
+	var flush []float64
+	for n := 0; b.Loop(); n++ {
+		for i := range 2 {
+			logging := (n + i) % 2 // each kind is first as often as the other
 			began, cpu := time.Now(), processors(b)
 			logged := 0
 			for range stretch {
@@ -47,22 +50,26 @@ func BenchmarkLogging(b *testing.B) {
 					points++
 				}
 			}
+			end := time.Now()
+			clock[logging] = append(clock[logging], end.Sub(began).Seconds()/stretch)
 			if err := s.Flush(b.Context()); err != nil {
 				b.Fatal(err)
 			}
-			clock[logging] = append(clock[logging], time.Since(began).Seconds()/stretch)
 			used[logging] = append(used[logging], processors(b)-cpu)
+			if logging == 1 {
+				flush = append(flush, time.Since(end).Seconds())
+			}
 		}
 	}
-	for i := range 2 {
-		slices.Sort(clock[i])
-		slices.Sort(used[i])
+	middle := func(all []float64) float64 {
+		slices.Sort(all)
+		return all[len(all)/2]
 	}
-	middle := b.N / 2
-	b.ReportMetric(1e3*clock[0][middle], "ms/step")
-	b.ReportMetric(1e3*clock[1][middle], "ms/step-logging")
-	b.ReportMetric(clock[1][middle]/clock[0][middle], "×")
-	b.ReportMetric(used[1][middle]/used[0][middle], "×cpu")
+	b.ReportMetric(1e3*middle(clock[0]), "ms/step")
+	b.ReportMetric(1e3*middle(clock[1]), "ms/step-logging")
+	b.ReportMetric(middle(clock[1])/middle(clock[0]), "×")
+	b.ReportMetric(middle(used[1])/middle(used[0]), "×cpu")
+	b.ReportMetric(1e3*middle(flush), "ms/flush")
 	b.ReportMetric(float64(points)/float64(b.N*stretch), "points/step")
 }
 

@@ -1,7 +1,24 @@
 package cpu
 
+// #define _GNU_SOURCE
 // #include <stdlib.h>
 // #include <string.h>
+// #include <sys/mman.h>
+//
+// enum { LINE = 64, HUGE = 2 << 20 };
+//
+// // allocate returns memory on a cache line. Where there is much of it, Linux is asked for huge
+// // pages: packing reads columns of matrices, each element on another page.
+// static void *allocate(size_t size) {
+// #ifdef MADV_HUGEPAGE
+//   if (size >= HUGE) {
+//     void *p = aligned_alloc(HUGE, (size + HUGE - 1) / HUGE * HUGE);
+//     if (p) madvise(p, size / HUGE * HUGE, MADV_HUGEPAGE);
+//     return p;
+//   }
+// #endif
+//   return aligned_alloc(LINE, (size + LINE - 1) / LINE * LINE);
+// }
 import "C"
 
 import (
@@ -51,8 +68,8 @@ func (d *device) Alloc(t gpu.Type, n int) gpu.Buf {
 
 // raw is Alloc without the zeros.
 func (d *device) raw(t gpu.Type, n int) gpu.Buf {
-	size := (t.Bytes(n) + 63) &^ 63
-	p := C.aligned_alloc(64, C.size_t(size))
+	size := t.Bytes(n)
+	p := C.allocate(C.size_t(size))
 	if p == nil {
 		d.fail("out of memory for %d MiB: use a smaller batch or model", size>>20)
 		return gpu.Buf{Type: t}
