@@ -10,6 +10,7 @@ import (
 
 	"starbook/builtins/dataset"
 
+	"starbook/gpu"
 	"starbook/gpu/model"
 	"starbook/gpu/token"
 	"starbook/runtime"
@@ -67,16 +68,31 @@ type loaded struct {
 
 // open loads a model artifact onto the host's device. The step must hold the gpu slot.
 func (h *Host) open(s *runtime.Step, m Handle) (*loaded, error) {
+	return h.openQuantised(s, m, gpu.F32)
+}
+
+// openQuantised is open with the layers' matrices rounded to a type for weights only.
+func (h *Host) openQuantised(s *runtime.Step, m Handle, quantise gpu.Type) (*loaded, error) {
 	dev, err := h.Device()
 	if err != nil {
 		return nil, err
 	}
 	s.Device(dev.Kind())
+	return openWith(s, dev, m, quantise, func(dev gpu.Device, dir string, quantise gpu.Type) (*model.Transformer, error) {
+		if quantise == gpu.F32 {
+			return model.Open(dev, dir)
+		}
+		return model.OpenQuantised(dev, dir, quantise)
+	})
+}
+
+// openWith loads a model artifact onto a device.
+func openWith(s *runtime.Step, dev gpu.Device, m Handle, quantise gpu.Type, open func(gpu.Device, string, gpu.Type) (*model.Transformer, error)) (*loaded, error) {
 	dir, remove, err := lay(s.Store(), m)
 	if err != nil {
 		return nil, err
 	}
-	t, err := model.Open(dev, dir)
+	t, err := open(dev, dir, quantise)
 	if err != nil {
 		remove()
 		return nil, err
@@ -268,11 +284,36 @@ type decodingArgs struct {
 	TopP         float64 `arg:"top_p=1.0" doc:"draw from the fewest of these that together are this likely"`
 	Penalty      float64 `arg:"repetition_penalty=1.0" doc:"makes tokens less likely that were there already, as transformers does" hash:"set"`
 	Seed         int64   `arg:"seed=1" doc:"of the draws"`
+	Quantise     string  `arg:"quantise=" doc:"round the layers' matrices when the model is loaded, as lora.train does: int8 or nf4" hash:"set"`
 	BatchSize    int     `arg:"batch_size=64" doc:"prompts at a time; does not change answers" hash:"-"`
 	chatArgs
 }
 
-func (d *decodingArgs) check() error { return d.checkChat() }
+func (d *decodingArgs) check() error {
+	if _, err := quantised(d.Quantise); err != nil {
+		return err
+	}
+	return d.checkChat()
+}
+
+// open loads a model as d says, and an adapter to it or nil.
+func (d *decodingArgs) open(h *Host, s *runtime.Step, m, adapter Handle) (*loaded, *model.Adapter, error) {
+	quantise, err := quantised(d.Quantise)
+	if err != nil {
+		return nil, nil, err
+	}
+	mindBase(s, adapter, d.Quantise)
+	l, err := h.openQuantised(s, m, quantise)
+	if err != nil {
+		return nil, nil, err
+	}
+	a, err := l.adapter(s, adapter)
+	if err != nil {
+		l.Close()
+		return nil, nil, err
+	}
+	return l, a, nil
+}
 
 // renderer returns what turns questions into tokens for l.
 func (l *loaded) renderer(d decodingArgs) (*renderer, error) {
@@ -337,15 +378,11 @@ func modelGenerate() Func {
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
-			m, err := h.open(s, a.Model)
+			m, adapter, err := a.open(h, s, a.Model, a.Adapter)
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
 			defer m.Close()
-			adapter, err := m.adapter(s, a.Adapter)
-			if err != nil {
-				return runtime.Artifact{}, err
-			}
 			if adapter != nil {
 				defer adapter.Close()
 			}
