@@ -59,6 +59,9 @@ func (a *answersArgs) check() error {
 	if !a.Draft.Digest.IsZero() {
 		return errors.New("draft: only a model of ours takes one")
 	}
+	if a.Quantise != "" {
+		return errors.New("quantise: only a model of ours is rounded")
+	}
 	t := a.teacher()
 	spend := spendArgs{BudgetUSD: a.BudgetUSD, BatchSize: a.InFlight, Mode: "now"}
 	return errors.Join(t.check(), spend.check())
@@ -216,14 +219,13 @@ func answerAll(ctx context.Context, h *Host, s *runtime.Step, a answersArgs) (ru
 
 // local lets a model of ours answer.
 func (a *answersArgs) local(ctx context.Context, h *Host, s *runtime.Step, model Handle, all [][]turn, template string, facts Facts) ([]answer, error) {
-	m, err := h.writer(s, model, a.decodingArgs)
+	m, adapter, err := a.open(h, s, model, a.Adapter)
 	if err != nil {
 		return nil, err
 	}
 	defer m.Close()
-	adapter, err := m.adapter(s, a.Adapter)
-	if err != nil {
-		return nil, err
+	if a.Quantise != "" {
+		facts["quantise"] = a.Quantise
 	}
 	if adapter != nil {
 		defer adapter.Close()

@@ -52,9 +52,6 @@ func (f *fitting) fit(ctx context.Context, m *loaded, data Handle, a trainArgs, 
 			return nil, err
 		}
 		defer t.Close()
-		if memory := t.Memory(); memory.Room > 0 {
-			f.step.Log(memory.String())
-		}
 		_, perEpoch := o.Steps(len(examples))
 		f.trainer, f.about = t, about{len(examples), len(held), left, perEpoch}
 		if err := f.train(ctx); err != nil {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"starbook/builtins/dataset"
+	"starbook/gpu"
 	"starbook/gpu/chat"
 	"starbook/gpu/model"
 	"starbook/gpu/train"
@@ -33,6 +34,7 @@ func adapterKind() KindDoc {
 			{"stopped_step", "last update"},
 			{"stopped", "why training ended: patience, or end"},
 			{"trainable", "numbers that were trained"},
+			{"quantise", "what the base was rounded to while it was trained, if it was"},
 			{"decisions", "what early stopping thought of each evaluation"},
 		},
 	}
@@ -50,7 +52,8 @@ type trainArgs struct {
 	Epochs      float64 `arg:"epochs=3.0" doc:"passes over the data at most"`
 	MaxSteps    int     `arg:"max_steps=0" doc:"updates at most; 0: as epochs says"`
 	BatchSize   int     `arg:"batch_size=8" doc:"examples per update"`
-	MicroTokens int     `arg:"micro_tokens=4096" doc:"tokens computed at a time; more need more memory" hash:"-"`
+	MicroTokens int     `arg:"micro_tokens=4096" doc:"tokens computed at a time at most; on a GPU as many as fit" hash:"-"`
+	Recompute   int     `arg:"recompute=-1" doc:"what is computed again to save memory: 0 nothing, 1 norms and activations, 2 whole blocks; -1: as little as fits" hash:"-"`
 	WeightDecay float64 `arg:"weight_decay=0.0" doc:"of AdamW"`
 	MaxGradNorm float64 `arg:"max_grad_norm=1.0" doc:"gradients are clipped to it; 0: not"`
 	EvalSteps   int     `arg:"eval_steps=0" doc:"updates between evaluations; 0: once an epoch"`
@@ -73,6 +76,8 @@ func (a *trainArgs) check() error {
 		return errors.New("patience needs rows to evaluate on: give validation_split or validation, or set patience=0")
 	case !(a.LogitsShare > 0 && a.LogitsShare <= 1):
 		return fmt.Errorf("logits_share: got %g, want more than 0, and 1 at most", a.LogitsShare)
+	case a.Recompute < -1 || a.Recompute > model.RecomputeBlocks:
+		return fmt.Errorf("recompute: got %d, want -1, 0, 1 or 2", a.Recompute)
 	case a.Patience < 0 || a.MinDelta < 0:
 		return errors.New("patience and min_delta may not be negative")
 	}
@@ -82,9 +87,16 @@ func (a *trainArgs) check() error {
 	return a.checkChat()
 }
 
+func (a *loraTrainArgs) check() error {
+	if _, err := quantised(a.Quantise); err != nil {
+		return err
+	}
+	return a.trainArgs.check()
+}
+
 func (a *trainArgs) options() train.Options {
 	o := train.Default()
-	o.Epochs, o.MaxSteps, o.Batch, o.MicroTokens = a.Epochs, a.MaxSteps, a.BatchSize, a.MicroTokens
+	o.Epochs, o.MaxSteps, o.Batch, o.MicroTokens, o.Recompute = a.Epochs, a.MaxSteps, a.BatchSize, a.MicroTokens, a.Recompute
 	o.LR, o.Schedule, o.Warmup, o.Decay, o.WeightDecay = a.LR, train.Schedule(a.Schedule), a.Warmup, a.Decay, a.WeightDecay
 	o.MaxGradNorm, o.EvalSteps, o.Seed = a.MaxGradNorm, a.EvalSteps, uint64(a.Seed)
 	return o
@@ -102,6 +114,7 @@ type loraTrainArgs struct {
 	RSLoRA    bool               `arg:"rslora=false" doc:"scale by alpha / sqrt(r) instead"`
 	Ranks     map[string]int     `arg:"rank_pattern={}" doc:"r of single modules: the keys are expressions for the ends of their names" hash:"set"`
 	Alphas    map[string]float64 `arg:"alpha_pattern={}" doc:"alpha of single modules, likewise" hash:"set"`
+	Quantise  string             `arg:"quantise=" doc:"round the layers' matrices of the base when it is loaded: int8, or nf4 as QLoRA does, so that it takes a half or a quarter of the memory" hash:"set"`
 	LoRAPlus  float64            `arg:"lora_plus=0.0" doc:"learning rate of B as a multiple of A's; 0: the same"`
 	SaveSteps int                `arg:"save_steps=0" doc:"updates between adapters that are kept as checkpoint-N; 0: only the best is" hash:"set"`
 	trainArgs
@@ -113,11 +126,10 @@ func loraTrain() Func {
 		"Trainings that differ in patience and min_delta only share their updates: the later one takes from the checkpoints what it\n"+
 		"would have kept, and trains no further than it must. starbook gc --trajectories gives their room back.",
 		func(ctx context.Context, h *Host, s *runtime.Step, a loraTrainArgs) (runtime.Artifact, error) {
-			m, err := h.open(s, a.Model)
+			quantise, err := quantised(a.Quantise)
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
-			defer m.Close()
 			l := model.LoRA{
 				Rank: a.Rank, Alpha: a.Alpha, Dropout: a.Dropout, Targets: a.Targets, Match: a.Match, Exclude: a.Exclude,
 				RSLoRA: a.RSLoRA, Ranks: a.Ranks, Alphas: a.Alphas, Seed: uint64(a.Seed),
@@ -125,17 +137,29 @@ func loraTrain() Func {
 			if l.Match != "" {
 				l.Targets = nil
 			}
-			adapter, err := model.NewAdapter(m.Transformer, l)
+			begin := func(m *model.Transformer) (*model.Adapter, error) { return model.NewAdapter(m, l) }
+			o := a.options()
+			o.LoRAPlus = a.LoRAPlus
+			if o, err = h.planned(s, a.Model, quantise, begin, a.Data, a.trainArgs, o); err != nil {
+				return runtime.Artifact{}, err
+			}
+			m, err := h.openQuantised(s, a.Model, quantise)
+			if err != nil {
+				return runtime.Artifact{}, err
+			}
+			defer m.Close()
+			adapter, err := begin(m.Transformer)
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
 			defer adapter.Close()
-			o := a.options()
-			o.LoRAPlus = a.LoRAPlus
 			f := &fitting{step: s, adapter: adapter, base: modelName(a.Model), saveSteps: a.SaveSteps}
 			facts, err := f.fit(ctx, m, a.Data, a.trainArgs, o, trajectoryOf(a))
 			if err != nil {
 				return runtime.Artifact{}, err
+			}
+			if a.Quantise != "" {
+				facts["quantise"] = a.Quantise
 			}
 			return keep(s, "adapter", f.folder(), func(string) bool { return true }, facts)
 		})
@@ -168,16 +192,24 @@ type modelTrainArgs struct {
 func modelTrain() Func {
 	return step("model.train", 1, runtime.GPU, "Trains all weights of a model on completions, as lora.train does with an adapter.",
 		func(ctx context.Context, h *Host, s *runtime.Step, a modelTrainArgs) (runtime.Artifact, error) {
+			begin := func(m *model.Transformer) (*model.Adapter, error) {
+				_, err := m.Unfreeze()
+				return nil, err
+			}
+			o, err := h.planned(s, a.Model, gpu.F32, begin, a.Data, a.trainArgs, a.options())
+			if err != nil {
+				return runtime.Artifact{}, err
+			}
 			m, err := h.open(s, a.Model)
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
 			defer m.Close()
-			if _, err := m.Unfreeze(); err != nil {
+			if _, err := begin(m.Transformer); err != nil {
 				return runtime.Artifact{}, err
 			}
 			f := &fitting{step: s}
-			facts, err := f.fit(ctx, m, a.Data, a.trainArgs, a.options(), trajectoryOf(a))
+			facts, err := f.fit(ctx, m, a.Data, a.trainArgs, o, trajectoryOf(a))
 			if err != nil {
 				return runtime.Artifact{}, err
 			}

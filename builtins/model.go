@@ -10,6 +10,7 @@ import (
 
 	"starbook/builtins/dataset"
 
+	"starbook/gpu"
 	"starbook/gpu/model"
 	"starbook/gpu/token"
 	"starbook/runtime"
@@ -68,16 +69,31 @@ type loaded struct {
 
 // open loads a model artifact onto the host's device. The step must hold the gpu slot.
 func (h *Host) open(s *runtime.Step, m Handle) (*loaded, error) {
+	return h.openQuantised(s, m, gpu.F32)
+}
+
+// openQuantised is open with the layers' matrices rounded to a type for weights only.
+func (h *Host) openQuantised(s *runtime.Step, m Handle, quantise gpu.Type) (*loaded, error) {
 	dev, err := h.Device()
 	if err != nil {
 		return nil, err
 	}
 	s.Device(dev.Kind())
+	return openWith(s, dev, m, quantise, func(dev gpu.Device, dir string, quantise gpu.Type) (*model.Transformer, error) {
+		if quantise == gpu.F32 {
+			return model.Open(dev, dir)
+		}
+		return model.OpenQuantised(dev, dir, quantise)
+	})
+}
+
+// openWith loads a model artifact onto a device.
+func openWith(s *runtime.Step, dev gpu.Device, m Handle, quantise gpu.Type, open func(gpu.Device, string, gpu.Type) (*model.Transformer, error)) (*loaded, error) {
 	dir, remove, err := lay(s.Store(), m)
 	if err != nil {
 		return nil, err
 	}
-	t, err := model.Open(dev, dir)
+	t, err := open(dev, dir, quantise)
 	if err != nil {
 		remove()
 		return nil, err
@@ -272,6 +288,7 @@ type decodingArgs struct {
 	TopP         float64 `arg:"top_p=1.0" doc:"draw from the fewest of these that together are this likely"`
 	Penalty      float64 `arg:"repetition_penalty=1.0" doc:"makes tokens less likely that were there already, as transformers does" hash:"set"`
 	Seed         int64   `arg:"seed=1" doc:"of the draws"`
+	Quantise     string  `arg:"quantise=" doc:"round the layers' matrices when the model is loaded, as lora.train does: int8 or nf4" hash:"set"`
 	BatchSize    int     `arg:"batch_size=64" doc:"prompts at a time; does not change answers" hash:"-"`
 	Draft        Handle  `arg:"draft=None" kind:"model" doc:"a smaller model with the same tokenizer, which proposes tokens for the model to verify many at a time: the answers are the same, sooner. It is left off where it turns out to be slower" hash:"-"`
 	DraftTokens  int     `arg:"draft_tokens=4" doc:"how many it proposes at a time" hash:"-"`
@@ -282,25 +299,46 @@ func (d *decodingArgs) check() error {
 	if d.DraftTokens < 1 {
 		return fmt.Errorf("draft_tokens: got %d, want 1 or more", d.DraftTokens)
 	}
+	if _, err := quantised(d.Quantise); err != nil {
+		return err
+	}
 	return d.checkChat()
 }
 
-// writer opens a model that is to write, with its draft.
-func (h *Host) writer(s *runtime.Step, m Handle, d decodingArgs) (*loaded, error) {
-	l, err := h.open(s, m)
-	if err != nil || d.Draft.Digest.IsZero() {
-		return l, err
+// open loads a model as d says, with its draft, and an adapter to it or nil.
+func (d *decodingArgs) open(h *Host, s *runtime.Step, m, adapter Handle) (*loaded, *model.Adapter, error) {
+	quantise, err := quantised(d.Quantise)
+	if err != nil {
+		return nil, nil, err
 	}
-	if l.draft, err = h.open(s, d.Draft); err != nil {
-		err = fmt.Errorf("draft: %w", err)
-	} else if l.Tokenizer.Digest() != l.draft.Tokenizer.Digest() {
-		err = fmt.Errorf("draft: %s has another tokenizer than %s: its tokens mean nothing to it; choose a smaller model of the same family", modelName(d.Draft), modelName(m))
+	mindBase(s, adapter, d.Quantise)
+	l, err := h.openQuantised(s, m, quantise)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !d.Draft.Digest.IsZero() {
+		err = l.openDraft(h, s, m, d.Draft)
+	}
+	var a *model.Adapter
+	if err == nil {
+		a, err = l.adapter(s, adapter)
 	}
 	if err != nil {
 		l.Close()
-		return nil, err
+		return nil, nil, err
 	}
-	return l, nil
+	return l, a, nil
+}
+
+// openDraft loads a model that proposes tokens to l, which is m. Closing l closes it.
+func (l *loaded) openDraft(h *Host, s *runtime.Step, m, draft Handle) (err error) {
+	if l.draft, err = h.open(s, draft); err != nil {
+		return fmt.Errorf("draft: %w", err)
+	}
+	if l.Tokenizer.Digest() != l.draft.Tokenizer.Digest() {
+		return fmt.Errorf("draft: %s has another tokenizer than %s: its tokens mean nothing to it; choose a smaller model of the same family", modelName(draft), modelName(m))
+	}
+	return nil
 }
 
 // renderer returns what turns questions into tokens for l.
@@ -371,15 +409,11 @@ func modelGenerate() Func {
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
-			m, err := h.writer(s, a.Model, a.decodingArgs)
+			m, adapter, err := a.open(h, s, a.Model, a.Adapter)
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
 			defer m.Close()
-			adapter, err := m.adapter(s, a.Adapter)
-			if err != nil {
-				return runtime.Artifact{}, err
-			}
 			if adapter != nil {
 				defer adapter.Close()
 			}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"starbook/gpu"
@@ -73,6 +74,13 @@ small = model.open("out/stories.gguf")
 eq(say(small).rows, 2)
 eq(say(small) == said, False)
 lora.train(small, rows, r=2, max_steps=1, validation_split=0.0, patience=0, max_tokens=60)
+one = lambda **how: lora.train(base, rows, r=2, lr=0.1, max_steps=1, validation_split=0.0, patience=0, max_tokens=60, **how)
+rounded = one(quantise="int8")
+eq(rounded.quantise, "int8")
+eq(one() == rounded, False)
+eq(one(recompute=2), one())
+answer = lambda **how: model.generate(base, rows, adapter=rounded, max_new_tokens=20, prompt="{prompt}", **how)
+eq(answer(quantise="int8") == answer(), False)
 `); err != nil {
 		t.Error(err)
 	}
@@ -95,6 +103,9 @@ lora.train(small, rows, r=2, max_steps=1, validation_split=0.0, patience=0, max_
 	}
 	if err := json.Unmarshal(raw, &state); err != nil || state.Step != 4 || len(state.History) != 8 || state.Seen == 0 || state.History[0]["loss"] == 0.0 {
 		t.Errorf("trainer_state.json: %+v, %v", state, err)
+	}
+	if _, err := b.run(`lora.train(model.open("stories"), data.jsonl("rows.jsonl"), quantise="int3")`); err == nil || !strings.Contains(err.Error(), "int8, nf4 or nothing") {
+		t.Errorf("int3 was taken: %v", err)
 	}
 	if _, err := b.run(`lora.train(model.open("stories"), data.jsonl("rows.jsonl"), rank_pattern={1: 2})`); err == nil {
 		t.Error("a number is no name of a module")

@@ -89,6 +89,13 @@ func (c *checked) Download(dst []float32, src Buf) {
 	}
 }
 
+func (c *checked) Rehearse() Device {
+	if c.err != nil {
+		return nil
+	}
+	return c.Device.Rehearse()
+}
+
 func (c *checked) Fetch(src Buf) func([]float32) error {
 	if c.err != nil {
 		err := c.err

@@ -96,6 +96,18 @@ type Memory interface {
 	// that is not known, as of the host's memory. What is promised here does
 	// not fail later.
 	Room() int
+	// Rehearse returns a device that begins with what this one holds, takes
+	// every call and does nothing but count memory, as this one would come to
+	// use it. It reads no data that it is given. Nil: memory is the host's.
+	Rehearse() Device
+	// Use returns what of the device's memory is in use; nothing of the host's.
+	Use() Use
+}
+
+// Use is what is in use of a device's memory, in bytes.
+type Use struct {
+	Now  int // allocated and not freed
+	Peak int // the most that was taken from the driver at a time
 }
 
 // Seqs describes attention over sequences that lie packed one after the other

@@ -6,9 +6,6 @@ type Meter interface {
 	// since the last call of Busy, and waits for what is under way. The first call
 	// begins to measure, which costs two marks for each list of operations.
 	Busy() float64
-	// Peak returns the most bytes of the device's memory that were in use at once
-	// since the last call of Peak.
-	Peak() int
 }
 
 // MeterOf returns the Meter of d, whether d is Checked or not, or nil.

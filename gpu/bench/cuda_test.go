@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"math"
 	"testing"
 
 	"starbook/gpu"
@@ -35,7 +36,7 @@ func TestBenchesOnCUDA(t *testing.T) {
 		t.Errorf("busy: %+v", busy)
 	}
 	planned, most := f["memory planned"], f["memory at most"]
-	if most.Missing != "" || most.Value < planned.Value { // with the queue's area and the products' workspace, which are of a tiny model the most
+	if most.Missing != "" || math.Abs(most.Value/planned.Value-1) > 0.01 {
 		t.Errorf("planned %+v, at most %+v", planned, most)
 	}
 }

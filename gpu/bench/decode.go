@@ -54,10 +54,7 @@ func (o Decode) Run(ctx context.Context, dev gpu.Device) (*Report, error) {
 		o.Prompts = 2 * o.Batch
 	}
 	meter := gpu.MeterOf(dev)
-	rates, err := o.Best.measure(ctx, dev)
-	if err != nil {
-		return nil, err
-	}
+	before := dev.Use().Peak
 	m, err := random(dev, cfg, o.Weights, o.Seed)
 	if err != nil {
 		return nil, err
@@ -77,10 +74,9 @@ func (o Decode) Run(ctx context.Context, dev gpu.Device) (*Report, error) {
 		prompts[i] = example(random, o.Prompt-1, cfg.Vocab, 1).Tokens
 	}
 	var seconds []float64
-	var busy, peak float64
+	var busy float64
 	for i := range o.Warmup + o.Steps {
 		if meter != nil {
-			meter.Peak()
 			meter.Busy()
 		}
 		start := time.Now()
@@ -93,8 +89,12 @@ func (o Decode) Run(ctx context.Context, dev gpu.Device) (*Report, error) {
 		seconds = append(seconds, time.Since(start).Seconds())
 		if meter != nil {
 			busy += meter.Busy()
-			peak = max(peak, float64(meter.Peak()))
 		}
+	}
+	taken := dev.Use().Peak - before
+	rates, err := o.Best.measure(ctx, dev) // afterwards: it takes memory too
+	if err != nil {
+		return nil, err
 	}
 	tokens, all := 0, 0.0
 	for _, n := range limits {
@@ -112,7 +112,7 @@ func (o Decode) Run(ctx context.Context, dev gpu.Device) (*Report, error) {
 		computed("floor", "s", floor).noted("weights and caches read at the copy's rate, prompts computed at the large GEMM's"),
 		measured("share of the floor", "%", scaled(seconds, func(s float64) float64 { return 100 * floor / s })...),
 	}
-	figures = append(figures, against(o.memory(m, a), int(peak))...)
+	figures = append(figures, against(o.memory(m, a), taken)...)
 	return &Report{
 		Bench: "decode", Shape: o.Shape, Device: dev.Name(), Config: json.RawMessage(cfg.JSON()), Options: o, Lengths: limits,
 		Figures: append(figures, rates.figures()...),

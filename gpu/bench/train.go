@@ -60,8 +60,8 @@ type training struct {
 	dev     gpu.Device
 	meter   gpu.Meter
 	rates   Rates
-	weights int // bytes
-	adapter int // parameters
+	before  int // bytes that the device had taken at most, when it began
+	plan    train.Memory
 	lengths []int
 	tr      *train.Trainer
 	seconds []float64 // of each measured update
@@ -81,33 +81,33 @@ func (o Train) Run(ctx context.Context, dev gpu.Device) (*Report, error) {
 		return nil, err
 	}
 	t := &training{Train: o, cfg: cfg, dev: dev, meter: gpu.MeterOf(dev)}
-	if t.rates, err = o.Best.measure(ctx, dev); err != nil {
+	examples, held := t.examples()
+	options := t.options()
+	t.before = dev.Use().Peak
+	if t.plan, err = train.Plan(dev, t.open, examples, held, options); err != nil {
 		return nil, err
 	}
-	if t.meter != nil {
-		t.meter.Peak() // forget that
-	}
-	m, err := random(dev, cfg, o.Weights, o.Seed)
+	options.MicroTokens, options.Recompute = t.plan.Rows, t.plan.Recompute
+	m, a, err := t.open(dev)
 	if err != nil {
 		return nil, err
 	}
 	defer m.Close()
-	a, err := model.NewAdapter(m, model.LoRA{Rank: o.Rank, Alpha: float64(o.Rank), Targets: []string{"all-linear"}, Seed: o.Seed})
-	if err != nil {
-		return nil, err
-	}
 	defer a.Close()
-	t.weights, t.adapter = m.Bytes(), a.Params.Len()
-	if t.tr, err = t.prepare(m, a); err != nil {
+	if t.tr, err = train.New(m, a, examples, held, options); err != nil {
 		return nil, err
 	}
 	defer t.tr.Close()
 	if err := t.updates(ctx); err != nil {
 		return nil, err
 	}
+	taken := dev.Use().Peak - t.before
+	if t.rates, err = o.Best.measure(ctx, dev); err != nil { // afterwards: it takes memory too
+		return nil, err
+	}
 	r := &Report{
 		Bench: "train", Shape: o.Shape, Device: dev.Name(), Config: json.RawMessage(cfg.JSON()), Options: o, Lengths: t.lengths,
-		Figures: append(t.speed(), t.memory()...),
+		Figures: append(t.speed(), t.memory(taken)...),
 	}
 	if o.Job.Examples > 0 {
 		job, err := t.job(ctx)
@@ -139,24 +139,41 @@ func typeOf(weights string) (gpu.Type, error) {
 	return 0, fmt.Errorf("bench: weights of type %q: there are bf16 and f32", weights)
 }
 
-// prepare makes the examples, as many as all measured updates need.
-func (t *training) prepare(m *model.Transformer, a *model.Adapter) (*train.Trainer, error) {
+// open makes the model and its adapter.
+func (t *training) open(dev gpu.Device) (*model.Transformer, *model.Adapter, error) {
+	m, err := random(dev, t.cfg, t.Weights, t.Seed)
+	if err != nil {
+		return nil, nil, err
+	}
+	a, err := model.NewAdapter(m, model.LoRA{Rank: t.Rank, Alpha: float64(t.Rank), Targets: []string{"all-linear"}, Seed: t.Seed})
+	if err != nil {
+		m.Close()
+		return nil, nil, err
+	}
+	return m, a, nil
+}
+
+// examples are as many as all measured updates need, and those to evaluate a job on.
+func (t *training) examples() (examples, held []train.Example) {
 	random := rand.New(rand.NewPCG(t.Seed, 1))
 	t.lengths = lengths(random, t.Batch*t.Steps, t.Tokens, t.Ragged)
-	examples := make([]train.Example, len(t.lengths))
+	examples = make([]train.Example, len(t.lengths))
 	for i, n := range t.lengths {
 		examples[i] = example(random, n, t.cfg.Vocab, t.Trained)
 	}
+	if t.Job.Examples > 0 {
+		held = examples[:min(len(examples), heldOut)]
+	}
+	return examples, held
+}
+
+func (t *training) options() train.Options {
 	o := train.Default()
 	o.MaxSteps, o.Batch, o.EvalSteps, o.Seed = t.Warmup+t.Steps, t.Batch, -1, t.Seed
 	if o.MicroTokens = t.Rows; o.MicroTokens == 0 {
 		o.MicroTokens = t.Batch * t.Tokens
 	}
-	var held []train.Example
-	if t.Job.Examples > 0 {
-		held = examples[:min(len(examples), heldOut)]
-	}
-	return train.New(m, a, examples, held, o)
+	return o
 }
 
 // lengths returns n lengths: all the longest, or spread from a fifth of that up.

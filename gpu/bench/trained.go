@@ -52,44 +52,39 @@ func busyShare(meter gpu.Meter, busy, seconds float64) Figure {
 	return measured("device busy", "%", 100*busy/seconds).noted("by the device's events around what it is handed")
 }
 
-// memory is the plan, part by part, and what was used.
-func (t *training) memory() []Figure {
-	m := t.tr.Memory()
-	parts := []struct {
+// memory is the plan, part by part, and the bytes that were taken.
+func (t *training) memory(taken int) []Figure {
+	m := t.plan
+	if m.Peak == 0 {
+		return []Figure{missing("memory planned", "MiB", "the host's memory is not planned")}
+	}
+	var figures []Figure
+	for _, p := range []struct {
 		name  string
 		bytes int
 	}{
-		{"weights", t.weights},
-		{"adapter and gradients", 2 * 4 * t.adapter},
+		{"weights", m.Weights},
+		{"adapter and gradients", m.Adapter},
 		{"moments", m.Moments},
 		{"activations", m.Activations},
-	}
-	plan := 0
-	var figures []Figure
-	for _, p := range parts {
+		{"scratch", m.Scratch},
+	} {
 		figures = append(figures, computed("memory: "+p.name, "MiB", float64(p.bytes)/mib))
-		plan += p.bytes
 	}
-	figures[len(figures)-1] = figures[len(figures)-1].noted("%d rows at a time", m.Rows)
-	return append(figures, against(plan, t.peak())...)
+	both := against(m.Peak, taken)
+	both[0] = both[0].noted("%d rows at a time, recompute %d", m.Rows, m.Recompute)
+	return append(figures, both...)
 }
 
-func (t *training) peak() int {
-	if t.meter == nil {
-		return 0
-	}
-	return t.meter.Peak()
-}
-
-// against sets the plan of the memory beside what was in use at most, 0 if that
+// against sets the plan of the memory beside the bytes that were taken, 0 if that
 // is not known.
-func against(plan, peak int) []Figure {
+func against(plan, taken int) []Figure {
 	figures := []Figure{computed("memory planned", "MiB", float64(plan)/mib)}
-	if peak == 0 {
+	if taken == 0 {
 		return append(figures, missing("memory at most", "MiB", "this device does not count it"))
 	}
-	return append(figures, measured("memory at most", "MiB", float64(peak)/mib).
-		noted("%+.2f %% of the plan", 100*(float64(peak)/float64(plan)-1)))
+	return append(figures, measured("memory at most", "MiB", float64(taken)/mib).
+		noted("%+.2f %% of the plan", 100*(float64(taken)/float64(plan)-1)))
 }
 
 // job is the time of a whole training, from what its parts took.

@@ -84,6 +84,12 @@ func (d *device) raw(t gpu.Type, n int) gpu.Buf {
 // Room returns 0: the host's memory is shared with others.
 func (d *device) Room() int { return 0 }
 
+// Rehearse returns nil: see Room.
+func (d *device) Rehearse() gpu.Device { return nil }
+
+// Use returns nothing: see Room.
+func (d *device) Use() gpu.Use { return gpu.Use{} }
+
 // Free gives b back, to C or to Load's caller.
 func (d *device) Free(b gpu.Buf) {
 	if d.owned[b.Ptr] {

@@ -16,8 +16,9 @@ type arena struct {
 	pieces []span // as the driver gave them
 	free   []span // by address; no two touch
 	used   map[unsafe.Pointer]int
-	inUse  int
-	peak   int
+	inUse  int // bytes of what was taken
+	held   int // bytes of the pieces
+	peak   int // the most of held
 }
 
 type span struct {
@@ -32,8 +33,15 @@ func round(n int) int { return (n + grain - 1) &^ (grain - 1) }
 // add puts a piece of device memory into a. Its last grain stays unused, so that
 // no gap reaches over the border of two pieces, which a copy may not.
 func (a *arena) add(s span) {
-	a.pieces = append(a.pieces, s)
+	a.hold(s)
 	a.insert(span{s.at, s.n - grain})
+}
+
+// hold counts a piece.
+func (a *arena) hold(s span) {
+	a.pieces = append(a.pieces, s)
+	a.held += s.n
+	a.peak = max(a.peak, a.held)
 }
 
 // take returns n bytes from the smallest gap that has them, or nil.
@@ -60,7 +68,6 @@ func (a *arena) take(n int) unsafe.Pointer {
 	}
 	a.used[p] = n
 	a.inUse += n
-	a.peak = max(a.peak, a.inUse)
 	return p
 }
 
@@ -105,6 +112,7 @@ func (a *arena) unused() []span {
 
 // remove forgets a piece that is unused.
 func (a *arena) remove(p span) {
+	a.held -= p.n
 	a.pieces = slices.DeleteFunc(a.pieces, func(s span) bool { return s == p })
 	a.free = slices.DeleteFunc(a.free, func(s span) bool { return s.at == p.at })
 }

@@ -14,6 +14,7 @@ import "fmt"
 type Options struct {
 	GPU   int    // its number
 	Cache string // folder of compiled kernels; "": starbook in the user's cache folder
+	Piece int    // bytes that the driver is asked for at a time at least; 0: 64 MiB
 	F32   bool   // keep activations in float32, without tensor cores: for checks
 }
 

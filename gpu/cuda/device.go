@@ -5,6 +5,7 @@ package cuda
 import (
 	"errors"
 	"fmt"
+	"syscall"
 	"unsafe"
 
 	"starbook/gpu"
@@ -16,15 +17,17 @@ import (
 // on the host hands the queue to the driver and waits.
 type device struct {
 	ctx     *driver.Context
-	act     gpu.Type // of activations
+	act     gpu.Type   // of activations
+	piece   int        // the least that the driver is asked for at a time, in bytes
+	dry     *rehearsal // nil: this is a real one
 	lt      *libs.Lt
 	kernels map[string]driver.Function
 	allowed map[driver.Function]int // bytes of shared memory
 	arena   arena
 	queue   queue
 	gemms   gemms
-	ports   ports      // to and from the host
-	fetches fetches    // to the host, later
+	ports   ports   // to and from the host
+	fetches fetches // to the host, later
 	meter   meter
 	parts   gpu.Buf    // partial sums
 	factor  [2]gpu.Buf // of a product, in the type of activations
@@ -45,7 +48,10 @@ func open(o Options) (*device, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &device{ctx: ctx, act: gpu.BF16, allowed: make(map[driver.Function]int)}
+	d := &device{ctx: ctx, act: gpu.BF16, piece: o.Piece, allowed: make(map[driver.Function]int)}
+	if d.piece == 0 {
+		d.piece = 64 << 20
+	}
 	if o.F32 {
 		d.act = gpu.F32
 	}
@@ -125,6 +131,9 @@ func (d *device) Sync() error {
 
 // Close frees everything.
 func (d *device) Close() error {
+	if d.dry != nil {
+		return syscall.Munmap(d.dry.addresses)
+	}
 	return errors.Join(d.ctx.Do(func() error {
 		err := d.ctx.Sync()
 		if d.lt != nil {
@@ -140,9 +149,10 @@ func (d *device) Close() error {
 	}), d.ctx.Close())
 }
 
-// do runs f with the context current, unless there was a failure before.
+// do runs f with the context current, unless there was a failure before or this
+// is a rehearsal.
 func (d *device) do(f func() error) {
-	if d.err != nil {
+	if d.err != nil || d.dry != nil {
 		return
 	}
 	if err := d.ctx.Do(f); err != nil {
@@ -169,9 +179,6 @@ func (d *device) Alloc(t gpu.Type, n int) gpu.Buf {
 	return b
 }
 
-// piece is the least that the driver is asked for at a time, in bytes.
-const piece = 64 << 20
-
 // raw is Alloc without the zeros.
 func (d *device) raw(t gpu.Type, n int) gpu.Buf {
 	if d.err != nil || n <= 0 {
@@ -183,7 +190,7 @@ func (d *device) raw(t gpu.Type, n int) gpu.Buf {
 	}
 	p := d.arena.take(size)
 	if p == nil {
-		d.reserve(max(piece, round(size)+grain))
+		d.reserve(max(d.piece, round(size)+grain))
 		if p = d.arena.take(size); p == nil {
 			d.fail("out of memory for %d MiB", size>>20) // if reserve has not said so
 			return gpu.Buf{Type: t}
@@ -194,9 +201,25 @@ func (d *device) raw(t gpu.Type, n int) gpu.Buf {
 
 // own returns memory that only Close gives back.
 func (d *device) own(bytes int) (p unsafe.Pointer) {
+	if p = d.ask(bytes); p != nil {
+		d.arena.hold(span{p, bytes})
+	}
+	return p
+}
+
+// ask takes memory from the driver.
+func (d *device) ask(bytes int) (p unsafe.Pointer) {
+	if d.dry != nil {
+		var ok bool
+		if p, ok = d.dry.alloc(bytes); !ok {
+			d.fail("%d MiB more than %d GiB", bytes>>20, addressSpace>>30)
+		}
+		return p
+	}
 	d.do(func() (err error) {
-		if p, err = d.ctx.Alloc(bytes); err == nil {
-			d.arena.pieces = append(d.arena.pieces, span{p, bytes})
+		p, err = d.ctx.Alloc(bytes)
+		if free, total, _ := d.ctx.MemInfo(); err != nil && total > 0 {
+			err = fmt.Errorf("%d MiB more do not fit in the GPU's memory, of which %d MiB of %d MiB are free: %w", bytes>>20, free>>20, total>>20, err)
 		}
 		return err
 	})
@@ -206,32 +229,26 @@ func (d *device) own(bytes int) (p unsafe.Pointer) {
 // reserve takes so many bytes from the driver.
 func (d *device) reserve(bytes int) {
 	d.release()
-	d.do(func() error {
-		p, err := d.ctx.Alloc(bytes)
-		if err != nil {
-			if free, total, _ := d.ctx.MemInfo(); total > 0 {
-				err = fmt.Errorf("%d MiB more do not fit in the GPU's memory, of which %d MiB of %d MiB are free: %w", bytes>>20, free>>20, total>>20, err)
-			}
-			return err
-		}
+	if p := d.ask(bytes); p != nil {
 		d.arena.add(span{p, bytes})
-		return nil
-	})
+	}
 }
 
 // release gives the driver back what nobody uses.
 func (d *device) release() {
 	unused := d.arena.unused()
-	if len(unused) == 0 {
+	if len(unused) == 0 || d.err != nil {
 		return
 	}
 	d.flush()
+	for _, s := range unused {
+		d.arena.remove(s)
+	}
 	d.do(func() error {
 		if err := d.ctx.Sync(); err != nil { // calls under way may still use it
 			return err
 		}
 		for _, s := range unused {
-			d.arena.remove(s)
 			if err := d.ctx.Free(s.at); err != nil {
 				return err
 			}
@@ -240,12 +257,15 @@ func (d *device) release() {
 	})
 }
 
-// spare is memory that Room does not promise: scratch of operations, and what
-// the driver keeps for graphs.
+// spare is memory that Room does not promise: what the driver keeps for graphs,
+// and scratch of operations where nobody rehearsed.
 const spare = 256 << 20
 
-// Room returns the bytes that are free.
+// Room returns the bytes that are free. In a rehearsal nobody asks.
 func (d *device) Room() int {
+	if d.dry != nil {
+		return 0
+	}
 	d.release()
 	free := 0
 	d.do(func() (err error) {

@@ -57,10 +57,3 @@ func (d *device) Busy() (seconds float64) {
 	d.meter.on, d.meter.used = true, 0
 	return seconds
 }
-
-// Peak returns the most bytes that the arena had given out since the last call.
-func (d *device) Peak() int {
-	peak := d.arena.peak
-	d.arena.peak = d.arena.inUse
-	return peak
-}

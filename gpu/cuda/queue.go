@@ -223,7 +223,9 @@ func (d *device) add(c command) {
 	if d.err != nil {
 		return
 	}
-	d.queue.commands = append(d.queue.commands, c)
+	if d.dry == nil {
+		d.queue.commands = append(d.queue.commands, c)
+	}
 	if len(d.queue.staged) > areaSize/2 {
 		d.flush()
 	}

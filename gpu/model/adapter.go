@@ -56,6 +56,9 @@ func NewAdapter(m *Transformer, l LoRA) (*Adapter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
+	if m.outline {
+		return a, nil
+	}
 	values := make([]float32, a.Params.Len())
 	random := newMersenne(l.Seed)
 	for i, mod := range a.modules {

@@ -17,15 +17,22 @@ import (
 // model.safetensors, in shards beside their index, or in model.gguf. Weights
 // stay as they are stored, quantised ones too, and on the CPU where they are
 // mapped, so the files must not change before Close.
-func Open(dev gpu.Device, dir string) (*Transformer, error) { return open(dev, dir, gpu.F32) }
+func Open(dev gpu.Device, dir string) (*Transformer, error) { return open(dev, dir, gpu.F32, false) }
+
+// Outline is Open, or OpenQuantised if quantise is such a type, on a rehearsing
+// device: it reads no weights, only what they are. Adapters made for it are
+// outlines too.
+func Outline(dev gpu.Device, dir string, quantise gpu.Type) (*Transformer, error) {
+	return open(dev, dir, quantise, true)
+}
 
 // open quantises the matrices of the layers to a type for weights only.
-func open(dev gpu.Device, dir string, quantise gpu.Type) (*Transformer, error) {
+func open(dev gpu.Device, dir string, quantise gpu.Type, outline bool) (*Transformer, error) {
 	cfg, src, err := openWeights(dir)
 	if err != nil {
 		return nil, err
 	}
-	m, err := load(dev, cfg, src, quantise)
+	m, err := load(dev, cfg, src, quantise, outline)
 	if err != nil {
 		src.Close()
 		return nil, fmt.Errorf("model: %s: %w", dir, err)
@@ -71,8 +78,9 @@ type files interface {
 	Close() error
 }
 
-func load(dev gpu.Device, cfg Config, src source, quantise gpu.Type) (*Transformer, error) {
+func load(dev gpu.Device, cfg Config, src source, quantise gpu.Type, outline bool) (*Transformer, error) {
 	m := lay(dev, cfg)
+	m.outline = outline
 	want := make([]Tensor, len(m.weights))
 	for i, w := range m.weights {
 		want[i] = Tensor{Name: w.name, Shape: w.shape()}

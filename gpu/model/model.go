@@ -24,6 +24,8 @@ type Transformer struct {
 
 	files  files // what frozen weights are mapped from, or nil
 	rotary *rotary
+
+	outline bool // without contents: see Outline
 }
 
 // rotary is the tables of the rotary embedding.

@@ -66,6 +66,9 @@ func (p *Params) free() {
 	p.dev.Free(p.G)
 }
 
+// Bytes returns what the weights and their gradients take.
+func (p *Params) Bytes() int { return gpu.F32.Bytes(p.W.Len + p.G.Len) }
+
 // Len returns the number of trained elements.
 func (p *Params) Len() int { return p.W.Len }
 

@@ -19,7 +19,7 @@ func OpenQuantised(dev gpu.Device, dir string, t gpu.Type) (*Transformer, error)
 	if t != gpu.NF4 && t != gpu.Q8_0 {
 		return nil, fmt.Errorf("model: a base is quantised to NF4 or Q8_0, not to %v", t)
 	}
-	return open(dev, dir, t)
+	return open(dev, dir, t, false)
 }
 
 // quantised returns w's tensor in blocks of type t, or as it is.
@@ -29,6 +29,9 @@ func (m *Transformer) quantised(w *weight, from safetensors.Tensor, t gpu.Type) 
 	}
 	if typ, ok := typeOf(from.DType); !ok || typ.WeightsOnly() && typ != gpu.F16 {
 		return from, nil
+	}
+	if m.outline {
+		return safetensors.Tensor{Name: w.name, DType: t.String(), Shape: from.Shape, Data: make([]byte, t.Bytes(w.len()))}, nil
 	}
 	values := make([]float32, w.len())
 	if err := from.ReadF32(values, 0); err != nil {

@@ -133,6 +133,12 @@ func (d device[T]) Alloc(t gpu.Type, n int) gpu.Buf {
 // Room returns 0: the memory is Go's.
 func (device[T]) Room() int { return 0 }
 
+// Rehearse returns nil: the memory is Go's.
+func (device[T]) Rehearse() gpu.Device { return nil }
+
+// Use returns nothing: the memory is Go's.
+func (device[T]) Use() gpu.Use { return gpu.Use{} }
+
 // Free does nothing: the garbage collector will.
 func (device[T]) Free(gpu.Buf) {}
 

@@ -111,21 +111,33 @@ func Pack(b *model.Batch, examples []Example, rows int) int {
 // roomFor returns the rows of the longest example, and of the largest batch
 // that pack will make.
 func roomFor(train, eval []Example, o Options) (longest, largest int) {
-	var sizes []int
-	var all, update int
-	for _, e := range train {
-		sizes = append(sizes, e.rows())
-	}
-	slices.Sort(sizes)
-	for _, n := range sizes[max(0, len(sizes)-o.Batch):] {
-		update += n
-		longest = n // they ascend
-	}
+	var all int
+	sizes := sizesOf(train)
+	longest = sizes[len(sizes)-1]
 	for _, e := range eval {
 		all += e.rows()
 		longest = max(longest, e.rows())
 	}
-	return longest, max(longest, min(o.MicroTokens, max(update, all)))
+	return longest, max(longest, min(o.MicroTokens, max(largestUpdate(sizes, o.Batch), all)))
+}
+
+// sizesOf returns the rows of each example, ascending.
+func sizesOf(examples []Example) []int {
+	var sizes []int
+	for _, e := range examples {
+		sizes = append(sizes, e.rows())
+	}
+	slices.Sort(sizes)
+	return sizes
+}
+
+// largestUpdate returns the rows of the n longest examples.
+func largestUpdate(sizes []int, n int) int {
+	sum := 0
+	for _, size := range sizes[max(0, len(sizes)-n):] {
+		sum += size
+	}
+	return sum
 }
 
 // digest identifies the examples, so that a State is not continued with others.

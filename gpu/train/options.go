@@ -21,6 +21,7 @@ type Options struct {
 	MaxSteps    int      `json:"max_steps"`     // updates; 0: as Epochs says
 	Batch       int      `json:"batch"`         // examples per update
 	MicroTokens int      `json:"micro_tokens"`  // rows computed at a time, of no influence on results; a longer example is computed alone
+	Recompute   int      `json:"-"`             // a level of model.RecomputeNone; below 0: as Plan says, or else RecomputeCheap; of no influence on results
 	LR          float64  `json:"lr"`            // at the top of the schedule
 	Schedule    Schedule `json:"schedule"`      // of the learning rate
 	Warmup      float64  `json:"warmup"`        // updates, or below 1 a share of all
@@ -41,7 +42,7 @@ type Options struct {
 // suits LoRA.
 func Default() Options {
 	return Options{
-		Epochs: 3, Batch: 8, MicroTokens: 2048, LR: 2e-4, Schedule: Linear, Decay: 0.1,
+		Epochs: 3, Batch: 8, MicroTokens: 2048, Recompute: -1, LR: 2e-4, Schedule: Linear, Decay: 0.1,
 		Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, MaxGradNorm: 1,
 	}
 }

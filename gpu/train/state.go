@@ -47,10 +47,10 @@ func (t *Trainer) State() (*State, error) {
 	return s, nil
 }
 
-// Restore puts t where s was taken. MicroTokens alone may have changed since.
+// Restore puts t where s was taken. MicroTokens and Recompute alone may have changed since.
 func (t *Trainer) Restore(s *State) error {
 	n, then := t.params.Len(), s.Options
-	then.MicroTokens = t.o.MicroTokens
+	then.MicroTokens, then.Recompute = t.o.MicroTokens, t.o.Recompute
 	switch {
 	case then != t.o:
 		return fmt.Errorf("train: the state is of a training with other options: %+v, not %+v", s.Options, t.o)

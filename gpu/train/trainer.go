@@ -20,7 +20,6 @@ type Trainer struct {
 	eval   []Example
 	o      Options
 	lora   bool
-	memory Memory
 
 	total, perEpoch int
 	data            string  // digest of the examples
@@ -63,17 +62,16 @@ func New(m *model.Transformer, a *model.Adapter, train, eval []Example, o Option
 	if err := check("evaluation", eval, m.Config, o.Distil); err != nil {
 		return nil, err
 	}
-	memory, err := memoryFor(m, a, train, eval, o)
-	if err != nil {
-		return nil, fmt.Errorf("train: %w", err)
+	if o.Recompute < 0 {
+		o.Recompute = model.RecomputeCheap
 	}
-	o.MicroTokens = min(o.MicroTokens, memory.Rows)
-	pass, err := model.NewPass(m, a, memory.Rows, true)
+	_, rows := roomFor(train, eval, o)
+	pass, err := model.NewTraining(m, a, rows, o.Recompute)
 	if err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}
 	t := &Trainer{
-		dev: m.Device(), memory: memory, pass: pass, params: pass.Params(), train: train, eval: eval, o: o, lora: a != nil,
+		dev: m.Device(), pass: pass, params: pass.Params(), train: train, eval: eval, o: o, lora: a != nil,
 		data: digest(train, eval), epoch: -1, shuffle: shuffle,
 	}
 	t.total, t.perEpoch = o.Steps(len(train))
@@ -89,9 +87,6 @@ func New(m *model.Transformer, a *model.Adapter, train, eval []Example, o Option
 	}
 	return t, nil
 }
-
-// Memory returns what the training takes of the device.
-func (t *Trainer) Memory() Memory { return t.memory }
 
 // Total returns the number of updates that the options ask for.
 func (t *Trainer) Total() int { return t.total }

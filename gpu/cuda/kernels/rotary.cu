@@ -159,7 +159,7 @@ ROTARY_BACK(rotary_back_f32_f32, f32, f32)
 //   f32 *dw (dim), const T *dout, const T *x, const W *bias, const f32 *inv, const f32 *cos, const f32 *sin, const i32 *pos,
 //   const i32 *starts (seqs+1), i64 seqs, i64 heads, i64 dim
 #define ROTARY_BACK_W(name, T, W)                                                                                     \
-  KERNEL(256) name(f32 *dw, const T *dout, const T *x, const W *bias, const f32 *inv, const f32 *cos, const f32 *sin, \
+  KERNEL(256, 4) name(f32 *dw, const T *dout, const T *x, const W *bias, const f32 *inv, const f32 *cos, const f32 *sin, \
                    const i32 *pos, const i32 *starts, i64 seqs, i64 heads, i64 dim) {                                 \
     column_sums(dw, starts, (int)seqs, heads, (int)dim, [=](i64 n, int c) {                                           \
       f32 dz = to_f32(dout[n * dim + c]), y = to_f32(x[n * dim + c]);                                                 \
@@ -180,7 +180,7 @@ ROTARY_BACK_W(rotary_back_w_f32_f32, f32, f32)
 // COLUMN_SUMS: sum += Σ x, sequence by sequence; dbias from dx. Grid (ceil(cols/32)), block (32, 8).
 //   f32 *sum (cols), const T *x (rows, cols), const i32 *starts (seqs+1), i64 seqs, i64 cols
 #define COLUMN_SUMS(name, T)                                                                                  \
-  KERNEL(256) name(f32 *sum, const T *x, const i32 *starts, i64 seqs, i64 cols) {                             \
+  KERNEL(256, 4) name(f32 *sum, const T *x, const i32 *starts, i64 seqs, i64 cols) {                             \
     column_sums(sum, starts, (int)seqs, 1, (int)cols, [=](i64 r, int c) { return to_f32(x[r * cols + c]); }); \
   }
 COLUMN_SUMS(column_sums_bf16, bf16)

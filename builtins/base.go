@@ -1,0 +1,94 @@
+package builtins
+
+import (
+	"fmt"
+
+	"starbook/gpu"
+	"starbook/gpu/model"
+	"starbook/gpu/train"
+	"starbook/runtime"
+)
+
+// quantised says to which type a base is rounded when it is loaded, F32: to none.
+func quantised(name string) (gpu.Type, error) {
+	switch name {
+	case "":
+		return gpu.F32, nil
+	case "int8":
+		return gpu.Q8_0, nil
+	case "nf4":
+		return gpu.NF4, nil
+	}
+	return gpu.F32, fmt.Errorf("quantise: got %q, want int8, nf4 or nothing", name)
+}
+
+// roundedFor returns what an adapter's base was rounded to while it was trained.
+func roundedFor(adapter Handle) string {
+	facts, err := decodeObject(adapter.Summary)
+	if err != nil {
+		return ""
+	}
+	name, _ := facts["quantise"].(string)
+	return name
+}
+
+// mindBase warns of an adapter that was trained on the base in another form.
+func mindBase(s *runtime.Step, adapter Handle, now string) {
+	form := func(name string) string {
+		if name == "" {
+			return "as it is stored"
+		}
+		return "rounded to " + name
+	}
+	if was := roundedFor(adapter); !adapter.Digest.IsZero() && was != now {
+		s.Warn(fmt.Sprintf("the adapter was trained on the base %s, and is used on the base %s", form(was), form(now)))
+	}
+}
+
+// planned chooses how many tokens of a training are computed at a time, and
+// what is computed again, so that it fits the device, before any weights are
+// read. Where memory is the host's, o is as it was.
+func (h *Host) planned(s *runtime.Step, base Handle, quantise gpu.Type, begin func(*model.Transformer) (*model.Adapter, error), data Handle, a trainArgs, o train.Options) (train.Options, error) {
+	dev, err := h.Device()
+	if err != nil || dev.Room() == 0 {
+		return o, err
+	}
+	rehearsal := dev.Rehearse()
+	if rehearsal == nil {
+		return o, nil
+	}
+	defer rehearsal.Close()
+	m, err := openWith(s, rehearsal, base, quantise, model.Outline)
+	if err != nil {
+		return o, err
+	}
+	defer m.Close()
+	examples, held, _, err := m.examples(s, data, a)
+	if err != nil {
+		return o, err
+	}
+	opener := func(quantise gpu.Type) train.Opener {
+		return func(dev gpu.Device) (*model.Transformer, *model.Adapter, error) {
+			t, err := model.Outline(dev, m.Dir, quantise)
+			if err != nil {
+				return nil, nil, err
+			}
+			adapter, err := begin(t)
+			return t, adapter, err
+		}
+	}
+	var cheaper []train.Cheaper
+	if quantise == gpu.F32 {
+		cheaper = []train.Cheaper{
+			{Change: `quantise = "int8"`, Open: opener(gpu.Q8_0)},
+			{Change: `quantise = "nf4"`, Open: opener(gpu.NF4)},
+		}
+	}
+	p, err := train.Plan(dev, opener(quantise), examples, held, o, cheaper...)
+	if err != nil {
+		return o, err
+	}
+	s.Log(p.String())
+	o.MicroTokens, o.Recompute = p.Rows, p.Recompute
+	return o, nil
+}
