@@ -87,7 +87,7 @@ func (a *app) root() *cobra.Command {
 	}
 	root.PersistentFlags().StringVar(&a.storeDir, "store", dir, "directory of the store (or $STARBOOK_STORE)")
 	root.AddCommand(a.runCmd(), a.planCmd(), a.explainCmd(), a.sweepCmd(), a.lsCmd(), a.showCmd(), a.diffCmd(), a.reportCmd(),
-		a.sqlCmd(), a.gcCmd(), a.doctorCmd(), a.docCmd())
+		a.tagCmd(), a.noteCmd(), a.exportCmd(), a.importCmd(), a.sqlCmd(), a.gcCmd(), a.doctorCmd(), a.docCmd())
 	return root
 }
 
