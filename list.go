@@ -34,9 +34,9 @@ func (a *app) lsCmd() *cobra.Command {
 				return writeJSON(cmd.OutOrStdout(), runs)
 			}
 			t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintln(t, "RUN\tSTATUS\tSTARTED\tTOOK\tNOTEBOOK\tPARAMS")
+			fmt.Fprintln(t, "RUN\tSTATUS\tSTARTED\tTOOK\tNOTEBOOK\tTAGS\tPARAMS")
 			for _, r := range runs {
-				fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", r.ID, r.Status, when(r.Started), took(r), r.Notebook, changedParams(r.Params))
+				fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.ID, r.Status, when(r.Started), took(r), r.Notebook, strings.Join(r.Tags, " "), changedParams(r.Params))
 			}
 			return t.Flush()
 		},
@@ -49,7 +49,8 @@ func (a *app) lsCmd() *cobra.Command {
 // shown is what `show` prints of a run.
 type shown struct {
 	store.Run
-	Steps []shownStep `json:"steps"`
+	Notes []store.Note `json:"notes,omitempty"`
+	Steps []shownStep  `json:"steps"`
 }
 
 type shownStep struct {
@@ -97,6 +98,9 @@ func load(st *store.Store, ref string) (shown, error) {
 		return shown{}, err
 	}
 	s := shown{Run: r}
+	if s.Notes, err = st.Notes(r.ID); err != nil {
+		return shown{}, err
+	}
 	for _, u := range uses {
 		row := shownStep{Use: u}
 		if step, err := st.Step(u.Key); err == nil {
@@ -114,6 +118,12 @@ func (s shown) print(w io.Writer) error {
 	fmt.Fprintf(w, "run %s  %s  %s  started %s  took %s\n", s.ID, s.Notebook, s.Status, when(s.Started), took(s.Run))
 	if s.Error != "" {
 		fmt.Fprintln(w, s.Error)
+	}
+	if len(s.Tags) > 0 {
+		fmt.Fprintln(w, "tags: "+strings.Join(s.Tags, " "))
+	}
+	for _, n := range s.Notes {
+		fmt.Fprintf(w, "note of %s: %s\n", when(n.Created), n.Text)
 	}
 	for _, p := range params(s.Params) {
 		fmt.Fprintf(w, "  %s = %s%s\n", p.name, p.value, map[bool]string{true: "", false: "  (default " + p.def + ")"}[p.value == p.def])

@@ -88,7 +88,8 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().StringVar(&a.storeDir, "store", dir, "directory of the store (or $STARBOOK_STORE)")
 	root.AddCommand(
 		a.runCmd(), a.planCmd(), a.explainCmd(), a.sweepCmd(), a.benchCmd(),
-		a.lsCmd(), a.showCmd(), a.diffCmd(), a.reportCmd(), a.serveCmd(), a.sqlCmd(),
+		a.lsCmd(), a.showCmd(), a.diffCmd(), a.tagCmd(), a.noteCmd(),
+		a.reportCmd(), a.serveCmd(), a.sqlCmd(), a.exportCmd(), a.importCmd(),
 		a.gcCmd(), a.doctorCmd(), a.docCmd(),
 	)
 	return root

@@ -240,7 +240,7 @@ func TestPlanNamesTheCause(t *testing.T) {
 			t.Fatalf("%q is not in the notebook", e.old)
 		}
 		l.write("nb.star", text)
-		if err := names(l.plan(params), e, text); err != nil {
+		if err := judge(l.plan(params), e, text); err != nil {
 			t.Errorf("%s to %s: %v", e.old, e.new, err)
 		}
 	}
@@ -248,7 +248,7 @@ func TestPlanNamesTheCause(t *testing.T) {
 	l.write("book.jsonl", book("!"))
 	e := edit{step: "data.jsonl", arg: "path", was: "a file", is: "a file"}
 	f := l.plan(nil)
-	if err := names(f, e, planned); err != nil {
+	if err := judge(f, e, planned); err != nil {
 		t.Errorf("a changed file: %v", err)
 	}
 	if f.Ends == "" || !strings.Contains(lineOf(planned, f.EndsLine), "after.pass_rate > before.pass_rate") {
@@ -281,8 +281,8 @@ func idle(f *forecast) bool {
 	return !slices.ContainsFunc(f.Steps, func(s plannedRow) bool { return s.State != runtime.WillHit })
 }
 
-// names says what is wrong about the first step that would run.
-func names(f *forecast, e edit, text string) error {
+// judge says what is wrong about the first step that would run.
+func judge(f *forecast, e edit, text string) error {
 	i := slices.IndexFunc(f.Steps, func(s plannedRow) bool { return s.State == runtime.WillRun })
 	if i < 0 {
 		return fmt.Errorf("nothing would run")

@@ -7,8 +7,6 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
-
-	"starbook/runtime/store"
 )
 
 func (a *app) sqlCmd() *cobra.Command {
@@ -72,42 +70,4 @@ func texts(row []any) []string {
 		}
 	}
 	return out
-}
-
-func (a *app) gcCmd() *cobra.Command {
-	var yes, trajectories, asJSON bool
-	cmd := &cobra.Command{
-		Use: "gc", Short: "Say what nothing refers to any more; with --yes remove it", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			st, err := a.open(yes)
-			if err != nil {
-				return err
-			}
-			defer st.Close()
-			g, err := st.GC(store.GCOptions{Trajectories: trajectories, Delete: yes})
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return writeJSON(cmd.OutOrStdout(), g)
-			}
-			verb := "would remove (say --yes to do it)"
-			if yes {
-				verb = "removed"
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: %d blobs and the scratch of %d steps, %.1f MB\n", verb, g.Blobs, g.Scratch, float64(g.Bytes)/1e6)
-			if g.Trajectories > 0 {
-				verb := "kept for trainings with another patience (--trajectories to remove them)"
-				if trajectories {
-					verb = "trajectories too"
-				}
-				fmt.Fprintf(cmd.OutOrStdout(), "%s: %d, %.1f MB\n", verb, g.Trajectories, float64(g.TrajectoryBytes)/1e6)
-			}
-			return nil
-		},
-	}
-	cmd.Flags().BoolVar(&yes, "yes", false, "remove it")
-	cmd.Flags().BoolVar(&trajectories, "trajectories", false, "also the checkpoints that let a training with another patience take over")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
 }

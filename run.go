@@ -27,6 +27,7 @@ type runFlags struct {
 	noReport bool
 	yes      bool
 	watch    bool
+	board    string // directory for TensorBoard; "": none
 }
 
 func (a *app) runCmd() *cobra.Command {
@@ -55,6 +56,7 @@ func (a *app) runCmd() *cobra.Command {
 	cmd.Flags().BoolVarP(&f.yes, "yes", "y", false, "spend money without asking, each step within its budget_usd")
 	cmd.Flags().BoolVar(&f.noReport, "no-report", false, "write no report")
 	cmd.Flags().BoolVar(&f.watch, "watch", false, "run it again whenever it is saved; starbook serve shows it")
+	cmd.Flags().StringVar(&f.board, "tensorboard", "", "write metrics below this directory as they come, for TensorBoard")
 	return cmd
 }
 
@@ -76,8 +78,14 @@ func (a *app) run(ctx context.Context, path string, f runFlags) (id string, err 
 	host := &builtins.Host{Dir: filepath.Dir(path), OpenDevice: openDevice, Consent: newPurse(f.yes).consent}
 	defer func() { err = errors.Join(err, host.Close()) }()
 	console := newConsole(os.Stdout)
+	sink := event.Sink(console)
+	if f.board != "" {
+		board := reports.NewBoard(f.board, st)
+		defer func() { err = errors.Join(err, board.Close()) }()
+		sink = event.Tee{console, board}
+	}
 	r := &runtime.Run{
-		Notebook: nb, Store: st, Sink: console, Params: params, Fresh: f.fresh, Argv: os.Args,
+		Notebook: nb, Store: st, Sink: sink, Params: params, Fresh: f.fresh, Argv: os.Args,
 		Pool: newPool(),
 		Env:  map[string]string{"starbook": revision()},
 	}

@@ -49,8 +49,9 @@ func (f Func) foresee(ctx context.Context, h *Host, run *runtime.Run, t *starlar
 			steps = nil
 		}
 	}
-	for _, u := range unclear {
+	for i, u := range unclear {
 		after = append(after, u.after...)
+		out.what += []string{" of ", ", "}[min(i, 1)] + u.what
 	}
 	out.after = distinct(after)
 	if len(steps) > 0 {
@@ -63,7 +64,7 @@ func (f Func) foresee(ctx context.Context, h *Host, run *runtime.Run, t *starlar
 			out.after = []*runtime.Planned{s}
 		}
 	}
-	if len(out.after) > 0 {
+	if (f.Step || len(f.steps) > 0) && len(out.after) > 0 {
 		last := out.after[len(out.after)-1]
 		out.what = fmt.Sprintf("%s #%d", runtime.Names(out.after[len(out.after)-1:]), last.Seq)
 	}

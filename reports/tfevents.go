@@ -166,3 +166,9 @@ func scalarEvent(wall float64, m moment) []byte {
 	event := binary.AppendUvarint(tag(timeField(wall), 2, wireVarint), uint64(m.x))
 	return chunk(event, 5, summary)
 }
+
+// startEvent is Event{wall_time, step = 2, session_log = 7 {status = 1: START = 1}}: what was logged before at this step or later is void.
+func startEvent(wall float64, step int64) []byte {
+	event := binary.AppendUvarint(tag(timeField(wall), 2, wireVarint), uint64(step))
+	return chunk(event, 7, binary.AppendUvarint(tag(nil, 1, wireVarint), 1))
+}

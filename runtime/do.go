@@ -127,8 +127,10 @@ func (r *Run) work(ctx context.Context, c *call, s *Step, work Work) (Artifact, 
 	start := time.Now()
 	var art Artifact
 	var err error
+	stop := r.watchUsage(ctx, s)
 	labels := pprof.Labels("step", s.spec.Name, "key", s.key.Short())
 	pprof.Do(ctx, labels, func(ctx context.Context) { art, err = s.guard(ctx, work) })
+	stop()
 	seconds := time.Since(start).Seconds()
 	if err == nil {
 		err = r.commit(&art, s, seconds)

@@ -13,9 +13,10 @@ type curve struct {
 	Series
 	id    int64
 	lastX int64
-	tail  int  // rows in point
-	stale bool // the summary must be counted anew: a point came behind the last one
-	dirty bool // the row in series is behind
+	tail  int     // rows in point
+	stale bool    // the summary must be counted anew: a point came behind the last one
+	dirty bool    // the row in series is behind
+	batch []Point // of the group that is being written
 }
 
 func loadCurve(c *conn, n curveName) (*curve, error) {
@@ -24,6 +25,54 @@ func loadCurve(c *conn, n curveName) (*curve, error) {
 		`SELECT id, n, last_x, last, min, min_x, max, max_x, (SELECT count(*) FROM point WHERE series = id)
 		FROM series WHERE step = ? AND name = ?`, n.step.String(), n.name)
 	return k, err
+}
+
+// take writes the batch: as rows, or, if it is long and goes on where the series ends, as
+// chunks at once, with the tail before it. That is what makes a flood of points cheap.
+func (k *curve) take(c *conn, rows *pointRows) error {
+	batch := k.batch
+	k.batch = k.batch[:0]
+	if len(batch) < sealSmall || !k.goesOn(batch) {
+		for _, p := range batch {
+			k.fold(p)
+			if err := rows.add(k.id, p); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, p := range batch {
+		k.include(p)
+	}
+	if k.tail == 0 {
+		return k.replace(c, batch[0].X, batch)
+	}
+	tail, err := readTail(c, k.id)
+	if err != nil {
+		return err
+	}
+	chunks, err := readChunks(c, k.id, tail[0].X)
+	if err != nil {
+		return err
+	}
+	points, err := unite(chunks, append(tail, batch...))
+	if err != nil {
+		return err
+	}
+	return k.sealed(c, tail[0].X, points)
+}
+
+// goesOn says whether points are sorted, without repeats, and right of all that the series has.
+func (k *curve) goesOn(points []Point) bool {
+	if k.stale || k.N > 0 && points[0].X <= k.lastX {
+		return false
+	}
+	for i := range points[1:] {
+		if points[i+1].X <= points[i].X {
+			return false
+		}
+	}
+	return true
 }
 
 // fold takes a point into the summary if that can be done without the others.
@@ -104,7 +153,12 @@ func (k *curve) seal(c *conn) error {
 	if err != nil {
 		return err
 	}
-	if err := k.replace(c, tail[0].X, points); err != nil {
+	return k.sealed(c, tail[0].X, points)
+}
+
+// sealed puts points, the tail among them, in the place of the tail and of the chunks that it reaches into.
+func (k *curve) sealed(c *conn, from int64, points []Point) error {
+	if err := k.replace(c, from, points); err != nil {
 		return err
 	}
 	if _, err := c.exec("DELETE FROM point WHERE series = ?", k.id); err != nil {

@@ -51,8 +51,10 @@ func (cs *curves) add(c *conn, points []reading) error {
 			k.dirty = true
 			touched = append(touched, k)
 		}
-		k.fold(r.Point)
-		if err := rows.add(k.id, r.Point); err != nil {
+		k.batch = append(k.batch, r.Point)
+	}
+	for _, k := range touched {
+		if err := k.take(c, rows); err != nil {
 			return err
 		}
 	}

@@ -18,11 +18,13 @@ func (s *Store) Emit(e event.Event) {
 		}
 	}
 	// The error is the writer's own, which sticks: Flush, EndRun and Err say it.
-	_ = s.writer.later(func(c *conn) error {
-		_, err := c.exec("INSERT INTO event (run, step, time, kind, name, cell, line, x, value, text, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			e.Run, text(e.Step), instant(e.Time), string(e.Kind), text(e.Name), e.Cell, e.Line, e.X, null(e.Value), text(e.Text), raw(e.Data))
-		return err
-	})
+	_ = s.writer.later(func(c *conn) error { return putEvent(c, e) })
+}
+
+func putEvent(c *conn, e event.Event) error {
+	_, err := c.exec("INSERT INTO event (run, step, time, kind, name, cell, line, x, value, text, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		e.Run, text(e.Step), instant(e.Time), string(e.Kind), text(e.Name), e.Cell, e.Line, e.X, null(e.Value), text(e.Text), raw(e.Data))
+	return err
 }
 
 // Events returns up to limit events of a run (of all runs if run is "") whose ID is

@@ -108,14 +108,18 @@ func (s *Store) collectBlobs(g *Garbage, before time.Time, delete bool) error {
 
 // named lists the digests of the blobs that must be there, because a row names them.
 const named = `
-	SELECT output FROM step UNION SELECT value FROM step, json_each(step.refs)
-	UNION SELECT source FROM run UNION SELECT git_dirty FROM run
+	SELECT output FROM step WHERE collected IS NULL UNION SELECT value FROM step, json_each(step.refs) WHERE collected IS NULL
+	UNION ` + namedByRuns
+
+// namedByRuns is the part of it that no step names.
+const namedByRuns = `
+	SELECT source FROM run UNION SELECT git_dirty FROM run
 	UNION SELECT json_extract(value, '$.digest') FROM run, json_each(run.libraries)
 	UNION SELECT body_blob FROM request UNION SELECT body_blob FROM answer`
 
 // kept adds those that need not be there, such as input files that were only
 // read, but that stay if they are.
-const kept = named + " UNION SELECT value FROM step, json_each(step.inputs)"
+const kept = named + " UNION SELECT value FROM step, json_each(step.inputs) WHERE collected IS NULL"
 
 func (s *Store) roots() (map[cas.Digest]bool, error) {
 	list, err := lookup(s, func(g *cas.Digest) []any { return []any{hash{g}} }, kept)

@@ -16,9 +16,12 @@ const applicationID = 0x5354424b
 //go:embed schema.sql
 var schema1 string
 
+//go:embed schema2.sql
+var schema2 string
+
 // schemas bring the file from version i to i+1. They are only ever added to, and
 // only add to the file.
-var schemas = []string{schema1}
+var schemas = []string{schema1, schema2}
 
 // version is the schema that this program reads and writes.
 func version() int { return len(schemas) }

@@ -39,6 +39,7 @@ type Run struct {
 	Error     string            `json:"error,omitempty"`
 	Sweep     string            `json:"sweep,omitempty"` // 8 hex digits, if it is a trial of one
 	Trial     int               `json:"trial,omitempty"` // from 1
+	Tags      []string          `json:"tags,omitempty"`  // sorted
 	GitCommit string            `json:"git_commit,omitempty"`
 	GitDirty  cas.Digest        `json:"git_dirty,omitzero"` // blob of the diff against the commit
 	Env       map[string]string `json:"env"`                // go, os, arch, cpu, device, host, starbook revision
@@ -123,8 +124,8 @@ func (s *Store) changeRun(id, query string, args ...any) error {
 	})
 }
 
-// Run finds a run by a unique prefix of its ID, by @latest (begun last), or by @best
-// (whose steps have the highest summary "score"; of equals the first).
+// Run finds a run by a unique prefix of its ID, by @latest (begun last), by @best
+// (whose steps have the highest summary "score"; of equals the first), or by @ and a tag.
 func (s *Store) Run(ref string) (Run, error) {
 	var where string
 	var args []any
@@ -135,11 +136,14 @@ func (s *Store) Run(ref string) (Run, error) {
 		where = `JOIN run_step AS u ON u.run = run.id JOIN step AS s ON s.key = u.key
 			WHERE json_type(s.summary, '$.score') IN ('real', 'integer')
 			ORDER BY json_extract(s.summary, '$.score') DESC, run.seq LIMIT 1`
+	case strings.HasPrefix(ref, "@"):
+		where = "JOIN tag ON tag.run = run.id WHERE tag.name = ? ORDER BY run.seq DESC LIMIT 1"
+		args = []any{ref[1:]}
 	case isHexPrefix(ref):
 		where = "WHERE id >= ? AND id < ? ORDER BY id LIMIT 3"
 		args = []any{ref, ref + "g"}
 	default:
-		return Run{}, fmt.Errorf("store: run %q: %w: want hex digits, @latest or @best", ref, ErrNotFound)
+		return Run{}, fmt.Errorf("store: run %q: %w: want hex digits, @latest, @best or @ and a tag", ref, ErrNotFound)
 	}
 	list, err := s.listRuns(where, args...)
 	if err != nil {
@@ -200,9 +204,11 @@ func (s *Store) listRuns(where string, args ...any) ([]Run, error) {
 			words{&r.GitCommit},
 			hash{&r.GitDirty},
 			decoded{&r.Env},
+			decoded{&r.Tags},
 		}
 	}, `SELECT run.id, run.notebook, run.source, run.libraries, run.params, run.argv, run.started, run.ended, run.status,
-		coalesce(run.exit, 0), run.error, run.sweep, coalesce(run.trial, 0), run.git_commit, run.git_dirty, run.env FROM run `+where, args...)
+		coalesce(run.exit, 0), run.error, run.sweep, coalesce(run.trial, 0), run.git_commit, run.git_dirty, run.env,
+		nullif((SELECT json_group_array(name) FROM (SELECT name FROM tag WHERE tag.run = run.id ORDER BY name)), '[]') FROM run `+where, args...)
 	for i := range list {
 		if r := &list[i]; r.Status == "" {
 			r.Status = Interrupted

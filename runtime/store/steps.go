@@ -118,11 +118,13 @@ func (s *Store) PutUse(u Use) error {
 	if s.writer == nil {
 		return errReadOnly
 	}
-	return s.writer.later(func(c *conn) error {
-		_, err := c.exec("INSERT OR REPLACE INTO run_step (run, seq, key, name, hit, failed, seconds, cell, line) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			u.Run, u.Seq, u.Key.String(), u.Name, u.Hit, text(u.Failed), u.Seconds, u.Cell, u.Line)
-		return err
-	})
+	return s.writer.later(u.put)
+}
+
+func (u *Use) put(c *conn) error {
+	_, err := c.exec("INSERT OR REPLACE INTO run_step (run, seq, key, name, hit, failed, seconds, cell, line) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		u.Run, u.Seq, u.Key.String(), u.Name, u.Hit, text(u.Failed), u.Seconds, u.Cell, u.Line)
+	return err
 }
 
 // Uses returns the uses of a run by seq.
