@@ -41,6 +41,21 @@ func (o Decode) check(c model.Config) error {
 	return nil
 }
 
+// generation is a Decode on its way.
+type generation struct {
+	Decode
+	m       *model.Transformer
+	a       *model.Adapter // nil: none
+	meter   gpu.Meter      // nil: none
+	rates   Rates
+	prompts [][]int32
+	limits  []int     // tokens of each completion
+	seconds []float64 // of each measured repetition
+	busy    float64   // seconds of all of them
+	plan    int       // bytes; 0: the host's memory is not planned
+	taken   int       // bytes
+}
+
 // Run measures.
 func (o Decode) Run(ctx context.Context, dev gpu.Device) (*Report, error) {
 	cfg, err := Shape(o.Shape)
@@ -53,83 +68,119 @@ func (o Decode) Run(ctx context.Context, dev gpu.Device) (*Report, error) {
 	if o.Prompts == 0 {
 		o.Prompts = 2 * o.Batch
 	}
-	meter := gpu.MeterOf(dev)
-	before := dev.Use().Peak
-	m, err := random(dev, cfg, o.Weights, o.Seed)
-	if err != nil {
-		return nil, err
-	}
-	defer m.Close()
-	var a *model.Adapter
-	if o.Rank > 0 {
-		if a, err = model.NewAdapter(m, model.LoRA{Rank: o.Rank, Alpha: float64(o.Rank), Targets: []string{"all-linear"}, Seed: o.Seed}); err != nil {
-			return nil, err
-		}
-		defer a.Close()
-	}
+	g := &generation{Decode: o, meter: gpu.MeterOf(dev)}
 	random := rand.New(rand.NewPCG(o.Seed, 2))
-	limits := lengths(random, o.Prompts, o.New, o.Ragged)
-	prompts := make([][]int32, o.Prompts)
-	for i := range prompts {
-		prompts[i] = example(random, o.Prompt-1, cfg.Vocab, 1).Tokens
+	g.limits = lengths(random, o.Prompts, o.New, o.Ragged)
+	for range o.Prompts {
+		g.prompts = append(g.prompts, example(random, o.Prompt-1, cfg.Vocab, 1).Tokens)
 	}
-	var seconds []float64
-	var busy float64
-	for i := range o.Warmup + o.Steps {
-		if meter != nil {
-			meter.Busy()
-		}
-		start := time.Now()
-		if err := o.complete(ctx, m, a, prompts, limits); err != nil {
-			return nil, err
-		}
-		if i < o.Warmup {
-			continue
-		}
-		seconds = append(seconds, time.Since(start).Seconds())
-		if meter != nil {
-			busy += meter.Busy()
-		}
-	}
-	taken := dev.Use().Peak - before
-	rates, err := o.Best.measure(ctx, dev) // afterwards: it takes memory too
-	if err != nil {
+	if err := g.rehearse(ctx, dev, cfg); err != nil {
 		return nil, err
 	}
-	tokens, all := 0, 0.0
-	for _, n := range limits {
-		tokens += n
+	before := dev.Use().Peak
+	if err := g.open(dev, cfg); err != nil {
+		return nil, err
 	}
-	for _, s := range seconds {
-		all += s
+	defer g.close()
+	for i := range o.Warmup + o.Steps {
+		if err := g.repeat(ctx, i >= o.Warmup); err != nil {
+			return nil, err
+		}
 	}
-	floor := o.floor(m, limits, rates)
-	figures := []Figure{
-		measured("speed", "tok/s", scaled(seconds, func(s float64) float64 { return float64(tokens) / s })...).
-			noted("%d tokens of %d completions, the prompts' %d computed on the way", tokens, o.Prompts, o.Prompts*o.Prompt),
-		measured("all completions", "s", seconds...),
-		busyShare(meter, busy, all),
-		computed("floor", "s", floor).noted("weights and caches read at the copy's rate, prompts computed at the large GEMM's"),
-		measured("share of the floor", "%", scaled(seconds, func(s float64) float64 { return 100 * floor / s })...),
+	g.taken = dev.Use().Peak - before
+	if g.rates, err = o.Best.measure(ctx, dev); err != nil { // afterwards: it takes memory too
+		return nil, err
 	}
-	figures = append(figures, against(o.memory(m, a), taken)...)
 	return &Report{
-		Bench: "decode", Shape: o.Shape, Device: dev.Name(), Config: json.RawMessage(cfg.JSON()), Options: o, Lengths: limits,
-		Figures: append(figures, rates.figures()...),
+		Bench: "decode", Shape: o.Shape, Device: dev.Name(), Config: json.RawMessage(cfg.JSON()), Options: o, Lengths: g.limits,
+		Figures: append(g.figures(), g.rates.figures()...),
 	}, dev.Sync()
 }
 
-// complete completes all prompts, a batch after the other if Static.
-func (o Decode) complete(ctx context.Context, m *model.Transformer, a *model.Adapter, prompts [][]int32, limits []int) error {
-	group := len(prompts)
-	if o.Static {
-		group = o.Batch
+// open makes the model and its adapter, if there is one.
+func (g *generation) open(dev gpu.Device, cfg model.Config) (err error) {
+	if g.m, err = random(dev, cfg, g.Weights, g.Seed); err != nil || g.Rank == 0 {
+		return err
 	}
-	d := model.Decoding{MaxNew: o.New, EOS: []int32{}, Batch: o.Batch, Rows: o.Rows}
-	for from := 0; from < len(prompts); from += group {
-		to := min(from+group, len(prompts))
-		d.Limits = limits[from:to]
-		for _, err := range m.Generate(ctx, a, prompts[from:to], d) {
+	g.a, err = model.NewAdapter(g.m, model.LoRA{Rank: g.Rank, Alpha: float64(g.Rank), Targets: []string{"all-linear"}, Seed: g.Seed})
+	if err != nil {
+		g.close()
+	}
+	return err
+}
+
+func (g *generation) close() {
+	if g.a != nil {
+		g.a.Close()
+	}
+	g.m.Close()
+	g.m, g.a = nil, nil
+}
+
+// rehearse finds out what the completions take of the device's memory.
+func (g *generation) rehearse(ctx context.Context, dev gpu.Device, cfg model.Config) error {
+	r := dev.Rehearse()
+	if r == nil {
+		return nil
+	}
+	defer r.Close()
+	before := r.Use().Peak
+	if err := g.open(r, cfg); err != nil {
+		return err
+	}
+	defer g.close()
+	err := g.complete(ctx)
+	g.plan = r.Use().Peak - before
+	return err
+}
+
+// repeat completes all prompts, and keeps what that took if it is measured.
+func (g *generation) repeat(ctx context.Context, measured bool) error {
+	if g.meter != nil {
+		g.meter.Busy()
+	}
+	start := time.Now()
+	if err := g.complete(ctx); err != nil || !measured {
+		return err
+	}
+	g.seconds = append(g.seconds, time.Since(start).Seconds())
+	if g.meter != nil {
+		g.busy += g.meter.Busy()
+	}
+	return nil
+}
+
+func (g *generation) figures() []Figure {
+	tokens, all := 0, 0.0
+	for _, n := range g.limits {
+		tokens += n
+	}
+	for _, s := range g.seconds {
+		all += s
+	}
+	floor := g.floor()
+	figures := []Figure{
+		measured("speed", "tok/s", scaled(g.seconds, func(s float64) float64 { return float64(tokens) / s })...).
+			noted("%d tokens of %d completions, the prompts' %d computed on the way", tokens, g.Prompts, g.Prompts*g.Prompt),
+		measured("all completions", "s", g.seconds...),
+		busyShare(g.meter, g.busy, all),
+		computed("floor", "s", floor).noted("weights and caches read at the copy's rate, prompts computed at the large GEMM's"),
+		measured("share of the floor", "%", scaled(g.seconds, func(s float64) float64 { return 100 * floor / s })...),
+	}
+	return append(figures, against(g.plan, g.taken)...)
+}
+
+// complete completes all prompts, a batch after the other if Static.
+func (g *generation) complete(ctx context.Context) error {
+	group := g.Prompts
+	if g.Static {
+		group = g.Batch
+	}
+	d := model.Decoding{MaxNew: g.New, EOS: []int32{}, Batch: g.Batch, Rows: g.Rows}
+	for from := 0; from < g.Prompts; from += group {
+		to := min(from+group, g.Prompts)
+		d.Limits = g.limits[from:to]
+		for _, err := range g.m.Generate(ctx, g.a, g.prompts[from:to], d) {
 			if err != nil {
 				return err
 			}
@@ -140,31 +191,19 @@ func (o Decode) complete(ctx context.Context, m *model.Transformer, a *model.Ada
 
 // floor is the seconds that the completions take at least: all weights but the table of
 // embeddings are read for each step of a full batch, and the caches as far as they are filled.
-func (o Decode) floor(m *model.Transformer, limits []int, r Rates) float64 {
-	c := m.Config
+func (g *generation) floor() float64 {
+	c := g.m.Config
 	tokens, cached := 0, 0.0
-	for _, n := range limits {
+	for _, n := range g.limits {
 		tokens += n
-		cached += float64(n) * (float64(o.Prompt) + float64(n)/2)
+		cached += float64(n) * (float64(g.Prompt) + float64(n)/2)
 	}
-	weights := float64(m.Bytes())
+	weights := float64(g.m.Bytes())
 	if !c.Tied {
-		weights *= 1 - float64(c.Vocab*c.Hidden)/float64(m.Size())
+		weights *= 1 - float64(c.Vocab*c.Hidden)/float64(g.m.Size())
 	}
-	steps := (tokens + o.Batch - 1) / o.Batch
-	position := float64(m.Device().Activations().Bytes(2 * c.Layers * c.KVHeads * c.HeadDim))
-	prefill := 2 * float64(matrices(c)) * float64(o.Prompts*o.Prompt)
-	return (float64(steps)*weights+cached*position)/(r.Copy.Value*1e9) + prefill/(r.GEMM.Value*1e12)
-}
-
-// memory is the bytes that are planned: weights, adapter, activations, caches.
-func (o Decode) memory(m *model.Transformer, a *model.Adapter) int {
-	rows := max(o.Prompt, min(o.Rows, o.Prompts*o.Prompt), min(o.Batch, o.Prompts))
-	c := m.Config
-	n := m.Bytes() + model.PassBytes(m, a, rows)
-	n += m.Device().Activations().Bytes(2 * c.Layers * min(o.Batch, o.Prompts) * (o.Prompt + o.New) * c.KVHeads * c.HeadDim)
-	if a != nil {
-		n += 2 * gpu.F32.Bytes(a.Params.Len())
-	}
-	return n
+	steps := (tokens + g.Batch - 1) / g.Batch
+	position := float64(g.m.Device().Activations().Bytes(2 * c.Layers * c.KVHeads * c.HeadDim))
+	prefill := 2 * float64(matrices(c)) * float64(g.Prompts*g.Prompt)
+	return (float64(steps)*weights+cached*position)/(g.rates.Copy.Value*1e9) + prefill/(g.rates.GEMM.Value*1e12)
 }

@@ -56,7 +56,7 @@ func busyShare(meter gpu.Meter, busy, seconds float64) Figure {
 func (t *training) memory(taken int) []Figure {
 	m := t.plan
 	if m.Peak == 0 {
-		return []Figure{missing("memory planned", "MiB", "the host's memory is not planned")}
+		return against(0, taken)
 	}
 	var figures []Figure
 	for _, p := range []struct {
@@ -71,20 +71,20 @@ func (t *training) memory(taken int) []Figure {
 	} {
 		figures = append(figures, computed("memory: "+p.name, "MiB", float64(p.bytes)/mib))
 	}
-	both := against(m.Peak, taken)
-	both[0] = both[0].noted("%d rows at a time, recompute %d", m.Rows, m.Recompute)
-	return append(figures, both...)
+	figures[3] = figures[3].noted("%d rows at a time, recompute %d", m.Rows, m.Recompute)
+	return append(figures, against(m.Peak, taken)...)
 }
 
-// against sets the plan of the memory beside the bytes that were taken, 0 if that
-// is not known.
+// against sets the memory that was planned beside what was taken, in bytes. The host's is not planned.
 func against(plan, taken int) []Figure {
-	figures := []Figure{computed("memory planned", "MiB", float64(plan)/mib)}
-	if taken == 0 {
-		return append(figures, missing("memory at most", "MiB", "this device does not count it"))
+	if plan == 0 {
+		const why = "the host's memory is neither planned nor counted"
+		return []Figure{missing("memory planned", "MiB", why), missing("memory at most", "MiB", why)}
 	}
-	return append(figures, measured("memory at most", "MiB", float64(taken)/mib).
-		noted("%+.2f %% of the plan", 100*(float64(taken)/float64(plan)-1)))
+	return []Figure{
+		computed("memory planned", "MiB", float64(plan)/mib),
+		measured("memory at most", "MiB", float64(taken)/mib).noted("%+.2f %% of the plan", 100*(float64(taken)/float64(plan)-1)),
+	}
 }
 
 // job is the time of a whole training, from what its parts took.

@@ -16,6 +16,7 @@ equal) and packed (one row, positions begin anew); with and without torch.compil
 import argparse
 import gc
 import json
+import signal
 import statistics
 import sys
 import time
@@ -178,9 +179,9 @@ class Decoding(Bench):
         model.generation_config.eos_token_id = None
         batches = [self.lengths[i: i + o["batch"]] for i in range(0, len(self.lengths), o["batch"])]
 
-        def all():
+        def complete(batches, most):
             for limits in batches:  # a batch goes on until its longest has ended
-                ids, n = self.ids(len(limits), o["prompt"]), max(limits)
+                ids, n = self.ids(len(limits), o["prompt"]), min(most, max(limits))
                 out = model.generate(
                     input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=n, min_new_tokens=n, do_sample=False, pad_token_id=0,
                     **(dict(cache_implementation="static") if name == "static" else {}))
@@ -190,12 +191,11 @@ class Decoding(Bench):
         self.forget_peak()
         try:
             with torch.inference_mode():
-                for _ in range(o["warmup"]):
-                    all()
+                complete(batches[:1], o["new"] if name == "static" else 8)  # static caches are compiled for their length
                 seconds = []
                 for _ in range(o["steps"]):
                     start = time.perf_counter()
-                    all()
+                    complete(batches, o["new"])
                     seconds.append(time.perf_counter() - start)
         except torch.OutOfMemoryError:
             return dict(name=name, error="out of memory")
@@ -212,16 +212,19 @@ def run(o):
     bench = (Training if o.what == "train" else Decoding)(report, o.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     out = dict(bench.about(o.what), options=report["options"], variants=[])
     begun = time.perf_counter()
-    for name in o.variants.split(",") if o.variants else TRAIN if o.what == "train" else DECODE:
-        if o.seconds and time.perf_counter() - begun > o.seconds:
-            out["variants"].append(dict(name=name, error=f"not measured: over {o.seconds} s had gone by"))
-            continue
-        try:
-            out["variants"].append(bench.variant(name))
-        except Exception as e:  # a compiler that fails here says nothing of the others
-            out["variants"].append(dict(name=name, error=f"{type(e).__name__}: {e}"[:300]))
-        print(f"peer.py: {out['variants'][-1]}", file=sys.stderr)
-    json.dump(out, sys.stdout, indent=1)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("peer.py: stopped"))  # what was measured is written all the same
+    try:
+        for name in o.variants.split(",") if o.variants else TRAIN if o.what == "train" else DECODE:
+            if o.seconds and time.perf_counter() - begun > o.seconds:
+                out["variants"].append(dict(name=name, error=f"not measured: over {o.seconds:.0f} s had gone by"))
+                continue
+            try:
+                out["variants"].append(bench.variant(name))
+            except Exception as e:  # a compiler that fails here says nothing of the others
+                out["variants"].append(dict(name=name, error=f"{type(e).__name__}: {e}"[:300]))
+            print(f"peer.py: {out['variants'][-1]}", file=sys.stderr)
+    finally:
+        json.dump(out, sys.stdout, indent=1)
 
 
 def table(files):
@@ -237,27 +240,11 @@ def table(files):
         ours, theirs = [r for r in reports if "figures" in r], [r for r in reports if "variants" in r]
         o = reports[0]["options"]
         what = (f"rank {o['rank']}, {o['batch']} × {'up to ' if o['ragged'] else ''}{o['tokens']} tokens an update" if bench == "train" else
-                f"batch {o['batch']}, prompts of {o['prompt']}, {'up to ' if o['ragged'] else ''}{o['new']} new tokens" if bench == "decode" else "")
-        print(f"\n## {bench} {shape}, {what}\n\n{(ours or theirs)[0]['device']}\n\n| engine | tok/s (quartiles, n) | memory at most | ours is |\n|---|---|---|---|")
-        rows = []
-        for r in ours:
-            f = {f["name"]: f for f in r["figures"]}
-            rows.append(("starbook", f["speed"], f["memory at most"]["value"] or None, ""))
-        best = {}
-        for r in theirs:
-            for v in r["variants"]:
-                note = "".join([f", {v['pieces']} pieces" if v.get("pieces", 1) > 1 else "", ", checkpointing" if v.get("checkpointing") else ""])
-                rows.append((f"{v['name']}, {r['attention']}{note}", v.get("speed"), v.get("peak_mib"), v.get("error", "")))
-                if "speed" in v:
-                    best.setdefault(v["name"], []).append(v["speed"]["value"])
-        middle = statistics.median([s["value"] for _, s, _, _ in rows[: len(ours)]]) if ours else None
-        for engine, speed, peak, note in rows:
-            rate = f"{speed['value']:,.0f} ({speed['low']:,.0f} to {speed['high']:,.0f}, n = {speed['n']})" if speed else "not measured"
-            ratio = note or (f"{middle / speed['value']:.2f} ×" if middle and engine != "starbook" else "")
-            print(f"| {engine} | {rate} | {f'{peak:,.0f} MiB' if peak else 'not measured'} | {ratio} |")
-        if middle and best:
-            name = max(best, key=lambda n: statistics.median(best[n]))
-            print(f"\nAgainst their best, {name}: **{middle / statistics.median(best[name]):.2f} ×** (medians of {len(ours)} and {len(best[name])} runs).")
+                f"batch {o['batch']}, prompts of {o['prompt']}, {'up to ' if o['ragged'] else ''}{o['new']} new tokens" if bench == "decode" else
+                f"rank {o['rank']}, {o['batch']} × {o['tokens']} tokens, {o['slots']} slots")
+        print(f"\n## {bench} {shape}, {what}\n\n{(ours or theirs)[0]['device']}")
+        if bench != "kernels":
+            beside(ours, theirs)
         for r in ours[:1]:
             print("\n| ours | value | |\n|---|---|---|")
             for f in r["figures"]:
@@ -269,6 +256,30 @@ def table(files):
                 t = op["time"]
                 flops = (f"{op['flop'] / t['value'] / 1e6:.3g}", f"{op['share_of_gemm']['value']:.0f} %") if op["flop"] else ("", "")
                 print(f"| {op['name']} | {op['size']} | {t['value']:.4g} µs, n = {t['n']} | {op['bytes'] / t['value'] / 1e3:.4g} | {op['share_of_copy']['value']:.0f} % | {flops[0]} | {flops[1]} |")
+
+
+def beside(ours, theirs):
+    """Prints the speeds of both, and ours by the best of theirs."""
+    print("\n| engine | tok/s (quartiles, n) | memory at most | ours is |\n|---|---|---|---|")
+    rows = []
+    for r in ours:
+        f = {f["name"]: f for f in r["figures"]}
+        rows.append(("starbook", f["speed"], f["memory at most"]["value"] or None, ""))
+    best = {}
+    for r in theirs:
+        for v in r["variants"]:
+            note = "".join([f", {v['pieces']} pieces" if v.get("pieces", 1) > 1 else "", ", checkpointing" if v.get("checkpointing") else ""])
+            rows.append((f"{v['name']}, {r['attention']}{note}", v.get("speed"), v.get("peak_mib"), v.get("error", "")))
+            if "speed" in v:
+                best.setdefault(v["name"], []).append(v["speed"]["value"])
+    middle = statistics.median([s["value"] for _, s, _, _ in rows[: len(ours)]]) if ours else None
+    for engine, speed, peak, note in rows:
+        rate = f"{speed['value']:,.0f} ({speed['low']:,.0f} to {speed['high']:,.0f}, n = {speed['n']})" if speed else "not measured"
+        ratio = note or (f"{middle / speed['value']:.2f} ×" if middle and engine != "starbook" else "")
+        print(f"| {engine} | {rate} | {f'{peak:,.0f} MiB' if peak else 'not measured'} | {ratio} |")
+    if middle and best:
+        name = max(best, key=lambda n: statistics.median(best[n]))
+        print(f"\nAgainst their best, {name}: **{middle / statistics.median(best[name]):.2f} ×** (medians of {len(ours)} and {len(best[name])} runs).")
 
 
 def main():

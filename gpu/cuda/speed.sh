@@ -53,7 +53,8 @@ beside() {
 	files=("$out/speed/$name-ours-0.json")
 	for i in $(seq "${ROUNDS:-1}"); do
 		spent || break
-		if theirs "$name-theirs-$i" "$name-ours-0" "$verb" "$variants"; then files+=("$out/speed/$name-theirs-$i.json"); fi
+		theirs "$name-theirs-$i" "$name-ours-0" "$verb" "$variants" # stopped too late, it has written what it measured
+		[ ! -s "$out/speed/$name-theirs-$i.json" ] || files+=("$out/speed/$name-theirs-$i.json")
 		spent || break
 		ours "$name-ours-$i" "$verb" "$@" || return 1
 		files+=("$out/speed/$name-ours-$i.json")

@@ -160,11 +160,6 @@ func LogitRows(dev gpu.Device, cfg Config) int {
 	return dev.Pad(max(64, elements/cfg.Vocab))
 }
 
-// PassBytes returns what Bytes of NewPass would be, for one that does not train.
-func PassBytes(m *Transformer, a *Adapter, rows int) int {
-	return layPass(m, a, rows, false, RecomputeNone).Bytes()
-}
-
 // TrainingBytes returns what Bytes of such a Pass would be.
 func TrainingBytes(m *Transformer, a *Adapter, rows, recompute int) int {
 	return layPass(m, a, rows, true, recompute).Bytes()
