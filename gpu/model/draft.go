@@ -106,7 +106,10 @@ type proposal struct {
 	right int     // of these, what was chosen too
 }
 
-func newDrafter(o Decoding, context int) (*drafter, error) {
+func newDrafter(m *Transformer, o Decoding, context int) (*drafter, error) {
+	if o.Draft.Model.dev != m.dev {
+		return nil, fmt.Errorf("model: generate: the draft is on another device: %s, not %s", o.Draft.Model.dev.Name(), m.dev.Name())
+	}
 	p, err := NewPass(o.Draft.Model, nil, o.Rows, false)
 	if err != nil {
 		return nil, err

@@ -97,7 +97,7 @@ func newGenerator(m *Transformer, a *Adapter, prompts [][]int32, o Decoding) (*g
 		g.free = append(g.free, int32(slot))
 	}
 	if o.Draft != nil {
-		if g.drafter, err = newDrafter(o, context); err != nil {
+		if g.drafter, err = newDrafter(m, o, context); err != nil {
 			g.close()
 			return nil, err
 		}

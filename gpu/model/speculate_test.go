@@ -142,3 +142,17 @@ func TestDraftThatLosesIsLeftOff(t *testing.T) {
 		}
 	}
 }
+
+func TestDraftMustBeNear(t *testing.T) {
+	m := lively(t, ref.New(), tiny(true))
+	for want, d := range map[string]*Draft{
+		"on another device":       {Model: lively(t, gpu.Checked(ref.New()), tiny(true))},
+		"proposes -1 tokens at a": {Model: m, Tokens: -1},
+	} {
+		for _, err := range m.Generate(t.Context(), nil, somePrompts(), Decoding{MaxNew: 3, Draft: d}) {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("error %v, want %q", err, want)
+			}
+		}
+	}
+}
