@@ -12,7 +12,9 @@ import (
 )
 
 // deviceEnv names the device to compute on: cpu, cuda or cuda:1. Without it
-// that is the first GPU, or the CPU if there is none.
+// that is the first GPU, or the CPU if there is none. With cpu:bf16 products
+// with BF16 weights are of bfloat16 on both sides: faster, where the CPU has
+// instructions for it, and less exact. Results are recorded as of that kind.
 const deviceEnv = "STARBOOK_DEVICE"
 
 // openDevice opens the device to compute on.
@@ -25,9 +27,11 @@ func openDevice() (gpu.Device, error) {
 			return d, nil
 		}
 		fmt.Fprintf(os.Stderr, "starbook: computing on the CPU: %v\n", err)
-		return openCPU()
+		return openCPU(cpu.Options{})
 	case want == "cpu":
-		return openCPU()
+		return openCPU(cpu.Options{})
+	case want == "cpu:bf16":
+		return openCPU(cpu.Options{BF16: true})
 	case kind == "cuda":
 		var o cuda.Options
 		if number != "" {
@@ -38,11 +42,11 @@ func openDevice() (gpu.Device, error) {
 		}
 		return cuda.Open(o)
 	}
-	return nil, fmt.Errorf("%s is %q: it may be cpu, cuda or cuda:N", deviceEnv, want)
+	return nil, fmt.Errorf("%s is %q: it may be cpu, cpu:bf16, cuda or cuda:N", deviceEnv, want)
 }
 
-func openCPU() (gpu.Device, error) {
-	d, err := cpu.New(cpu.Options{})
+func openCPU(o cpu.Options) (gpu.Device, error) {
+	d, err := cpu.New(o)
 	if err != nil {
 		return nil, err
 	}

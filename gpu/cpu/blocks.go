@@ -1,5 +1,7 @@
 package cpu
 
+// #cgo noescape gemm_few
+// #cgo nocallback gemm_few
 // #include "kernels.h"
 import "C"
 
@@ -44,11 +46,41 @@ func (d *device) embedBlocks(out, table gpu.Buf, ids []int32, dim int) {
 // decoded is the floats of a quantised matrix that exist at a time: 16 MiB.
 const decoded = 4 << 20
 
+// few multiplies few rows by quantised weights as they lie, each panel decoded
+// where it is multiplied. It reports false if b is not made for that.
+func (d *device) few(c, a, b gpu.Mat, alpha, beta float32) bool {
+	wide, t := int(C.gemm_lanes(d.isa)), b.Buf.Type
+	if c.Rows > skinny || !b.T || a.T || a.Buf.Type != gpu.F32 || b.Cols%wide != 0 || (t != gpu.Q8_0 && t != gpu.Q4_0 && t != gpu.Q4_1) || b.Rows%t.Block() != 0 {
+		return false
+	}
+	g := C.Product{
+		a: lanes(a.Transposed()), b: C.Operand{p: b.Buf.Ptr}, c: f(c.Buf), row: C.long(c.Stride), col: 1,
+		m: C.long(c.Rows), n: C.long(c.Cols), k: C.long(a.Cols), alpha: C.float(alpha),
+		block: C.gemm_block(d.isa, C.long(a.Cols)), to: C.long(a.Cols), direct: 1,
+	}
+	if beta != 0 {
+		g.add = 1
+	}
+	if !d.spaces(wide*a.Cols + int(C.gemm_scratch())) {
+		return true
+	}
+	d.pool.each(b.Cols/wide, max(1, fewGrain/(wide*b.Rows)), func(from, to, w int) {
+		C.gemm_few(d.isa, &g, blockTypes[t], C.long(t.Bytes(b.Stride)), C.long(from), C.long(to), f(d.scratch[w]))
+	})
+	return true
+}
+
+// fewGrain is the weights in a range of work of few: some 20 µs.
+const fewGrain = 1 << 16
+
 // matMulBlocks multiplies by a matrix of a type for weights only, as many
 // columns of the result at a time as decoded allows: these are rows of b's as
 // stored if b is transposed, and else stripes of whole blocks. No sum is cut,
 // so the result has the bits that a decoded b gives.
 func (d *device) matMulBlocks(c, a, b gpu.Mat, alpha, beta float32) {
+	if d.few(c, a, b, alpha, beta) {
+		return
+	}
 	block := b.Buf.Type.Block()
 	wide := max(decoded/max(b.Rows, 1), 1)
 	if !b.T {

@@ -3,6 +3,7 @@ package cpu
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"starbook/gpu"
@@ -70,7 +71,7 @@ func TestBF16(t *testing.T) {
 func TestRowsOfBF16(t *testing.T) {
 	for _, isa := range []string{"amx", "avx512", "avx2"} {
 		t.Run(isa, func(t *testing.T) {
-			d, err := New(Options{Threads: 2, ISA: isa, BF16: true})
+			d, err := New(Options{Threads: 2, ISA: isa, BF16: isa != "avx2"})
 			if err != nil {
 				t.Skip(err)
 			}
@@ -97,8 +98,41 @@ func TestRowsOfBF16(t *testing.T) {
 	}
 }
 
+// So has a row of a product with quantised weights.
+func TestRowsOfBlocks(t *testing.T) {
+	for isa, d := range devices(t, 2) {
+		for _, typ := range []gpu.Type{gpu.Q8_0, gpu.Q4_0, gpu.Q4_1, gpu.Q6_K} {
+			const n, k, all = 96, 768, 100
+			raw := make([]byte, typ.Bytes(n*k))
+			for i := range raw {
+				raw[i] = byte(i*i*7 + i/5)
+				if size := typ.Bytes(typ.Block()); i%size == 1 || i%size == 3 && typ == gpu.Q4_1 || i%size == size-1 && typ == gpu.Q6_K {
+					raw[i] = byte(0x28 + i%5) // upper half of a scale: some 0.03
+				}
+			}
+			w := gpu.M(d.Load(typ, raw), n, k).Transposed()
+			x, _, y := operands(d, all, n, k, "nt", gpu.F32)
+			d.MatMul(y, x, w, 0.7, 0)
+			want := make([]float32, all*n)
+			d.Download(want, y.Buf)
+			for _, rows := range []int{1, 3, 4, 13, 64} {
+				got := make([]float32, rows*n)
+				z := gpu.M(d.Alloc(gpu.F32, len(got)), rows, n)
+				d.MatMul(z, gpu.M(x.Buf.Slice(0, rows*k), rows, k), w, 0.7, 0)
+				d.Download(got, z.Buf)
+				if !slices.Equal(got, want[:len(got)]) || slices.Max(got) == 0 {
+					t.Errorf("%s, %v: %d rows alone differ", isa, typ, rows)
+				}
+			}
+			if err := d.Sync(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 func TestOptions(t *testing.T) {
-	for _, o := range []Options{{ISA: "mmx"}, {Threads: -1}} {
+	for _, o := range []Options{{ISA: "mmx"}, {Threads: -1}, {ISA: strings.ToLower(base()), BF16: true}} {
 		if _, err := New(o); err == nil {
 			t.Errorf("%+v: no error", o)
 		}

@@ -31,6 +31,7 @@ type device struct {
 	isa  C.int
 	gemm C.int // the instruction set for products with BF16 weights
 	name string
+	kind string
 	pool *pool
 	heap
 	scratch []gpu.Buf // work space, one for each thread
@@ -52,14 +53,21 @@ func New(o Options) (gpu.Device, error) {
 		o.Threads = runtime.GOMAXPROCS(0)
 	}
 	d := &device{isa: min(isa, C.ISA_AVX512), pool: newPool(o.Threads), scratch: make([]gpu.Buf, o.Threads)}
+	d.gemm, d.kind = d.isa, "cpu"
 	name := display[d.isa]
-	switch d.gemm = d.isa; {
-	case o.BF16 && isa == C.ISA_AMX:
-		d.gemm = isa
-		name += " AMX"
-	case o.BF16 && isa == C.ISA_AVX512 && C.isa_pairs() != 0:
-		d.gemm = C.ISA_PAIRS
-		name += " BF16"
+	if o.BF16 {
+		switch {
+		case isa == C.ISA_AMX:
+			d.gemm = isa
+			name += " AMX"
+		case isa == C.ISA_AVX512 && C.isa_pairs() != 0:
+			d.gemm = C.ISA_PAIRS
+			name += " BF16"
+		default:
+			d.Close()
+			return nil, fmt.Errorf("cpu: %s does not multiply bfloat16: that takes AMX or AVX512_BF16", display[isa])
+		}
+		d.kind = "cpu:bf16"
 	}
 	plural := "s"
 	if o.Threads == 1 {
@@ -108,8 +116,8 @@ func pick(name string) (C.int, error) {
 // Name returns for example "cpu (AVX-512, 2 threads)".
 func (d *device) Name() string { return d.name }
 
-// Kind returns "cpu".
-func (d *device) Kind() string { return "cpu" }
+// Kind returns "cpu" or "cpu:bf16".
+func (d *device) Kind() string { return d.kind }
 
 // Activations returns F32.
 func (d *device) Activations() gpu.Type { return gpu.F32 }

@@ -119,6 +119,9 @@ void gemm_pack(int isa, const Product *g, long from, long to) { PICK_GEMM(gemm_p
 void gemm(int isa, const Product *g, long m0, long m1, long n0, long n1, float *scratch) {
   PICK_GEMM(gemm, g, m0, m1, n0, n1, scratch);
 }
+void gemm_few(int isa, const Product *g, int type, long row, long from, long to, float *scratch) {
+  PICK(gemm_few, g, type, row, from, to, scratch);
+}
 
 void embed(int isa, float *out, const void *table, int bf16, const int32_t *ids, long from, long to, long dim) {
   PICK(embed, out, table, bf16, ids, from, to, dim);

@@ -47,6 +47,7 @@ long gemm_scratch(void);                 // floats that gemm needs to pack up to
 enum { GEMM_ROWS = 384 };
 void gemm_pack(int isa, const Product *g, long from, long to); // panels, counted through all blocks
 void gemm(int isa, const Product *g, long m0, long m1, long n0, long n1, float *scratch);
+void gemm_few(int isa, const Product *g, int type, long row, long from, long to, float *scratch); // whole panels of quantised b
 
 void embed(int isa, float *out, const void *table, int bf16, const int32_t *ids, long from, long to, long dim);
 void embed_back(int isa, float *dtable, const float *dout, const int32_t *ids, long n, long dim, long c0, long c1);
