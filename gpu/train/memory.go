@@ -27,7 +27,7 @@ type Memory struct {
 func (m Memory) String() string {
 	s := fmt.Sprintf("%d rows at a time, in %d micro-batches an update at most, recompute %d", m.Rows, m.Micro, m.Recompute)
 	if m.Room > 0 {
-		s += fmt.Sprintf(": %s of %s that are left; weights %s, adapter and gradients %s, moments %s, activations %s, scratch %s",
+		s += fmt.Sprintf(": %s more of %s that are left; weights %s, adapter and gradients %s, moments %s, activations %s, scratch %s",
 			mib(m.Peak), mib(m.Room), mib(m.Weights), mib(m.Adapter), mib(m.Moments), mib(m.Activations), mib(m.Scratch))
 	}
 	return s
