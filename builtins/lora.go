@@ -34,6 +34,7 @@ func adapterKind() KindDoc {
 			{"stopped_step", "last update"},
 			{"stopped", "why training ended: patience, or end"},
 			{"trainable", "numbers that were trained"},
+			{"tokens", "how many were computed in all updates"},
 			{"quantise", "what the base was rounded to while it was trained, if it was"},
 			{"decisions", "what early stopping thought of each evaluation"},
 		},

@@ -6,7 +6,8 @@
 #   check.sh [--fake] [SECTION...]
 #
 # Sections: doctor conform goldens sanitizer determinism resume big. Without one
-# all are run. --fake uses the fake driver, to try this script without a GPU.
+# all are run. --fake uses the fake driver, to try this script without a GPU: the
+# big model is small, and less is trained, for that driver computes on the CPU.
 set -uo pipefail
 cd "$(dirname "$0")"
 here=$PWD tmp=$(mktemp -d)
@@ -55,18 +56,21 @@ doctor() {
 
 # conform: every operation against float64, in BF16 and in F32, and the rate of launches.
 conform() {
-	(cd gpu/cuda && quietly ./test -test.run 'Conform|Padding') || return 1
+	(cd gpu/cuda && quietly ./test -test.run 'Conform|Padding|Replay|Staging|Room') || return 1
 	note operations "agree with float64"
-	(cd gpu/cuda && ./test -test.run '^$' -test.bench . -test.benchtime 1s) | tee "$tmp/bench" || return 1
+	(cd gpu/cuda && ./test -test.run '^$' -test.bench . -test.benchtime "$([ -n "$fake" ] && echo 1x || echo 1s)") | tee "$tmp/bench" || return 1
 	while read -r name _ figure unit; do note "${name#Benchmark}" "$figure $unit"; done < <(grep ^Benchmark "$tmp/bench")
 }
 
 # goldens: models of every family, gradients and the Trainer's curves, by the
 # yardstick of transformers in BF16.
 goldens() {
-	(cd gpu/model && quietly ./test -test.run BF16) || return 1
-	(cd gpu/train && quietly ./test -test.run CUDA) || return 1
-	note families "forward, gradients, generation and 50 updates agree"
+	local updates=CUDA
+	[ -z "$fake" ] || updates='(Late|Plan).*CUDA'
+	(cd gpu/model && quietly ./test -test.run 'BF16|CUDA') || return 1
+	(cd gpu/train && quietly ./test -test.run "$updates") || return 1
+	note families "forward, gradients, generation and updates agree"
+	note memory "what was planned is what was taken, to the byte"
 }
 
 # sanitizer: no access out of bounds and no race in shared memory.
@@ -111,20 +115,34 @@ resume() {
 }
 
 # big: a model of the shape of Qwen2.5-7B with random weights, trained for some
-# steps. BIG=small makes it tiny.
+# steps, as it is and with its base rounded to NF4. BIG=small makes it tiny. The
+# rate is that of the updates that a longer training makes more than a short one.
 big() {
-	local dir=${BIG_DIR:-$tmp}/big size=${BIG:-7b} line
-	[ -z "$fake" ] || size=small
-	python3 big.py "$dir" "$size" scripts/models/regex-base || return 1
-	(
-		while sleep 0.5; do nvidia-smi --query-gpu=memory.used --format=csv,noheader,nounits 2>/dev/null; done >"$tmp/used"
-	) &
-	local watch=$!
-	STARBOOK_STORE=$tmp/bigstore ./starbook run scripts/big.star -p "model=$dir" --no-report </dev/null | tee "$tmp/said" || { kill $watch; return 1; }
-	kill $watch
-	line=$(grep -o "rate: .*" "$tmp/said")
-	note "$size, trained" "${line:-ran}"
-	note "memory at most" "$(sort -n "$tmp/used" | tail -n 1) MiB, of the driver's count"
+	local dir=${BIG_DIR:-$tmp}/big size=${BIG:-7b} few=2 many=10 quantise
+	[ -z "$fake" ] || size=small few=1 many=2
+	"${PYTHON:-python3}" big.py "$dir" "$size" scripts/models/regex-base || return 1
+	for quantise in '' nf4; do
+		big_runs "$dir" "$size${quantise:+, base in $quantise}" "$quantise" || return 1
+	done
+}
+
+# big_runs trains the model in $1, called $2, with its base rounded to $3.
+big_runs() {
+	local from watch steps ms=() tokens=()
+	for steps in $few $many; do
+		(while sleep 0.5; do nvidia-smi --query-gpu=memory.used --format=csv,noheader,nounits; done >"$tmp/used" 2>/dev/null) &
+		watch=$!
+		from=$(date +%s%3N)
+		STARBOOK_STORE=$tmp/big$steps$3 quietly ./starbook run scripts/big.star -p "model=$1" -p "steps=$steps" -p "quantise=$3" --no-report </dev/null
+		set -- "$1" "$2" "$3" $?
+		ms+=($(($(date +%s%3N) - from)))
+		kill $watch
+		[ "$4" = 0 ] || return 1
+		tokens+=("$(sed -n 's/.*tokens: *\([0-9]*\).*/\1/p' "$tmp/log")")
+	done
+	note "$2, planned" "$(grep -o '[0-9]* rows at a time.*' "$tmp/log" | head -n 1)"
+	note "$2, memory at most" "$(sort -n "$tmp/used" | tail -n 1) MiB by the driver's count, of all processes"
+	note "$2, trained" "$(((tokens[1] - tokens[0]) * 1000 / (ms[1] > ms[0] ? ms[1] - ms[0] : 1))) tokens/s ($((many - few)) updates, $((tokens[1] - tokens[0])) tokens)"
 }
 
 all="doctor conform goldens sanitizer determinism resume big"

@@ -27,7 +27,7 @@ type Memory struct {
 func (m Memory) String() string {
 	s := fmt.Sprintf("%d rows at a time, in %d micro-batches an update at most, recompute %d", m.Rows, m.Micro, m.Recompute)
 	if m.Room > 0 {
-		s += fmt.Sprintf(": %s of %s that are left; weights %s, adapter and gradients %s, moments %s, activations %s, scratch %s",
+		s += fmt.Sprintf(": %s more of %s that are left; weights %s, adapter and gradients %s, moments %s, activations %s, scratch %s",
 			mib(m.Peak), mib(m.Room), mib(m.Weights), mib(m.Adapter), mib(m.Moments), mib(m.Activations), mib(m.Scratch))
 	}
 	return s
@@ -45,14 +45,17 @@ type Cheaper struct {
 	Open   Opener
 }
 
-// Plan chooses o.MicroTokens, downwards, and o.Recompute, where it is below 0,
-// so that the training fits dev, by rehearsing it. The less is computed again and
-// the more rows at a time the better, but the first counts for less than micro-batches of
-// enough rows. What does not fit is refused, with the cheapest change that helps.
+// Plan chooses how many rows are computed at a time, o.MicroTokens at most, and
+// the recompute level if o.Recompute is below 0, so that the training fits dev; it
+// rehearses it to know. Little is computed again rather than much, as long as
+// micro-batches have enough rows. What does not fit is refused, with the cheapest
+// change that helps.
 func Plan(dev gpu.Device, open Opener, train, eval []Example, o Options, cheaper ...Cheaper) (Memory, error) {
+	if len(train) == 0 {
+		return Memory{}, fmt.Errorf("train: there are no examples")
+	}
 	longest, want := roomFor(train, eval, o)
-	p := planner{room: dev.Room(), open: open, longest: longest, want: want, o: o}
-	p.update = largestUpdate(sizesOf(train), o.Batch)
+	p := planner{room: dev.Room(), open: open, longest: longest, want: want, update: largestUpdate(sizesOf(train), o.Batch), o: o}
 	if p.room == 0 {
 		level := o.Recompute
 		if level < 0 {
