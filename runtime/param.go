@@ -80,8 +80,11 @@ func (r *Run) checkParams() error {
 	return nil
 }
 
-// recordParams writes the params and the libraries into the record of the run.
+// recordParams writes the params and the libraries into the record of the run, which a plan has none of.
 func (r *Run) recordParams() error {
+	if r.plan != nil {
+		return nil
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.params.declared == nil {

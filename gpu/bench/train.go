@@ -207,6 +207,9 @@ func (t *training) updates(ctx context.Context) error {
 		}
 		last = time.Now()
 	}
+	if t.meter == nil {
+		t.tr.Hold(1) // the device computes when it is asked to: the next update would be timed with this one
+	}
 	begin()
 	for u, err := range t.tr.Steps(ctx) {
 		if err != nil {
