@@ -63,6 +63,12 @@ func (r *run) values(name string, series seriesFunc) []any {
 		return []any{float64(r.costs().Hits)}
 	case "usd":
 		return []any{r.costs().USD}
+	case "tag":
+		var out []any
+		for _, t := range r.Tags {
+			out = append(out, t)
+		}
+		return out
 	}
 	for _, s := range r.Settings {
 		if s.Name == strings.TrimPrefix(name, "params.") {
@@ -79,7 +85,7 @@ func (r *run) values(name string, series seriesFunc) []any {
 }
 
 // factsOfRun are the names that every run knows.
-var factsOfRun = []string{"id", "status", "notebook", "sweep", "trial", "error", "commit", "seconds", "steps", "hits", "usd"}
+var factsOfRun = []string{"id", "status", "notebook", "sweep", "trial", "error", "commit", "seconds", "steps", "hits", "usd", "tag"}
 
 // fact returns the fact of the last step that has it: pass_rate, or eval.run.pass_rate.
 func (r *run) fact(name string) (any, bool) {

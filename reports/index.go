@@ -100,7 +100,7 @@ func loadHeads(st *store.Store) ([]*run, error) {
 }
 
 func newIndexRow(r *run) indexRow {
-	row := indexRow{boardRow: newBoardRow(r), Begun: r.Started.UTC().Format("2006-01-02 15:04"), Took: r.took()}
+	row := indexRow{boardRow: newBoardRow(r), Begun: r.Started.UTC().Format("2006-01-02 15:04"), Took: r.took(), Tags: r.Tags}
 	var changed []string
 	for _, s := range r.Settings {
 		if s.Changed {

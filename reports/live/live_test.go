@@ -66,6 +66,9 @@ func write(dir string) error {
 	if err := st.EndRun("0dead000", store.Failed, 1, hostile); err != nil {
 		return err
 	}
+	if err := st.Tag("0dead000", "paper"); err != nil {
+		return err
+	}
 	key := cas.Sum([]byte("training"))
 	st.Emit(event.Event{Run: "feed0001", Step: key.String(), Time: time.Now(), Kind: event.StepStart, Name: "lora.train", Cell: 2, Line: 4})
 	st.Emit(event.Event{Run: "feed0001", Time: time.Now(), Kind: event.Print, Cell: 2, Line: 4, Text: hostile})
@@ -199,6 +202,7 @@ func TestPages(t *testing.T) {
 	for path, want := range map[string]string{
 		"/":                                  `href="/runs/feed0001"`,
 		"/?q=status+%3D%3D+%22failed%22":     `<code>0dead000</code>`,
+		"/?q=tag+%3D%3D+%22paper%22":         `<code>0dead000</code></a> <span class="soft">paper</span>`,
 		"/?q=lr+%3D+1":                       `column 4: = is no comparison: write ==`,
 		"/?q=lrr+%3E+1":                      `no run has “lrr”`,
 		"/runs/feed":                         `at work`,
