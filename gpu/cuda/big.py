@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-SHAPES = {  # Qwen2.5-7B, and one for the fake driver
+SHAPES = {  # Qwen2.5-7B, and one for the fake driver: as small as NF4, whose blocks have 256 weights, allows
     "7b": dict(hidden_size=3584, intermediate_size=18944, num_hidden_layers=28, num_attention_heads=28,
                num_key_value_heads=4, vocab_size=152064),
-    "small": dict(hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
+    "small": dict(hidden_size=256, intermediate_size=256, num_hidden_layers=2, num_attention_heads=4,
                   num_key_value_heads=2, vocab_size=512),
 }
 
