@@ -77,7 +77,6 @@ func (o Decode) Run(ctx context.Context, dev gpu.Device) (*Report, error) {
 	if err := g.rehearse(ctx, dev, cfg); err != nil {
 		return nil, err
 	}
-	before := dev.Use().Peak
 	if err := g.open(dev, cfg); err != nil {
 		return nil, err
 	}
@@ -87,7 +86,7 @@ func (o Decode) Run(ctx context.Context, dev gpu.Device) (*Report, error) {
 			return nil, err
 		}
 	}
-	g.taken = dev.Use().Peak - before
+	g.taken = dev.Use().Peak
 	if g.rates, err = o.Best.measure(ctx, dev); err != nil { // afterwards: it takes memory too
 		return nil, err
 	}
@@ -117,20 +116,19 @@ func (g *generation) close() {
 	g.m, g.a = nil, nil
 }
 
-// rehearse finds out what the completions take of the device's memory.
+// rehearse finds out what the completions take from the driver.
 func (g *generation) rehearse(ctx context.Context, dev gpu.Device, cfg model.Config) error {
 	r := dev.Rehearse()
 	if r == nil {
 		return nil
 	}
 	defer r.Close()
-	before := r.Use().Peak
 	if err := g.open(r, cfg); err != nil {
 		return err
 	}
 	defer g.close()
 	err := g.complete(ctx)
-	g.plan = r.Use().Peak - before
+	g.plan = r.Use().Peak
 	return err
 }
 

@@ -60,7 +60,7 @@ type training struct {
 	dev     gpu.Device
 	meter   gpu.Meter
 	rates   Rates
-	before  int // bytes that the device had taken at most, when it began
+	held    int // bytes that were taken from the driver before
 	plan    train.Memory
 	lengths []int
 	tr      *train.Trainer
@@ -83,7 +83,7 @@ func (o Train) Run(ctx context.Context, dev gpu.Device) (*Report, error) {
 	t := &training{Train: o, cfg: cfg, dev: dev, meter: gpu.MeterOf(dev)}
 	examples, held := t.examples()
 	options := t.options()
-	t.before = dev.Use().Peak
+	t.held = dev.Use().Peak
 	if t.plan, err = train.Plan(dev, t.open, examples, held, options); err != nil {
 		return nil, err
 	}
@@ -101,7 +101,7 @@ func (o Train) Run(ctx context.Context, dev gpu.Device) (*Report, error) {
 	if err := t.updates(ctx); err != nil {
 		return nil, err
 	}
-	taken := dev.Use().Peak - t.before
+	taken := dev.Use().Peak
 	if t.rates, err = o.Best.measure(ctx, dev); err != nil { // afterwards: it takes memory too
 		return nil, err
 	}

@@ -52,10 +52,10 @@ func busyShare(meter gpu.Meter, busy, seconds float64) Figure {
 	return measured("device busy", "%", 100*busy/seconds).noted("by the device's events around what it is handed")
 }
 
-// memory is the plan, part by part, and the bytes that were taken.
+// memory is the plan, part by part, and the bytes that were taken from the driver at most.
 func (t *training) memory(taken int) []Figure {
 	m := t.plan
-	if m.Peak == 0 {
+	if m.Room == 0 {
 		return against(0, taken)
 	}
 	var figures []Figure
@@ -69,13 +69,16 @@ func (t *training) memory(taken int) []Figure {
 		{"activations", m.Activations},
 		{"scratch", m.Scratch},
 	} {
-		figures = append(figures, computed("memory: "+p.name, "MiB", float64(p.bytes)/mib))
+		if p.bytes > 0 {
+			figures = append(figures, computed("memory: "+p.name, "MiB", float64(p.bytes)/mib))
+		}
 	}
-	figures[3] = figures[3].noted("%d rows at a time, recompute %d", m.Rows, m.Recompute)
-	return append(figures, against(m.Peak, taken)...)
+	whole := against(t.held+m.Peak, taken)
+	whole[0] = whole[0].noted("%d rows at a time, recompute %d", m.Rows, m.Recompute)
+	return append(figures, whole...)
 }
 
-// against sets the memory that was planned beside what was taken, in bytes. The host's is not planned.
+// against sets the memory that was to be taken from the driver beside what was, in bytes. The host's is not planned.
 func against(plan, taken int) []Figure {
 	if plan == 0 {
 		const why = "the host's memory is neither planned nor counted"
