@@ -271,3 +271,14 @@ func TestGenerateByBatch(t *testing.T) {
 		})
 	}
 }
+
+// Refusals alone are no dataset, and no error of the teacher's to be quoted.
+func TestOnlyRefusals(t *testing.T) {
+	_, err := newBench(t).run(`
+book = data.rows([{"id": "a", "prompt": "known", "answer": "yes"}])
+distill.generate(data.rows([{"id": "b", "prompt": "not in it"}]), teacher = distill.practice(book), budget_usd = 1.0)
+`)
+	if err == nil || !strings.HasSuffix(err.Error(), "no usable answer among 1 (refused 1)") {
+		t.Errorf("got %v", err)
+	}
+}

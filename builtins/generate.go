@@ -201,7 +201,11 @@ func (a *generateArgs) collect(k *asking, t Teacher, known int, tally teacher.Ta
 		k.step.Warn(fmt.Sprintf("%s without a usable answer (%s)", plural(lost, "rows"), counted(rejected)))
 	}
 	if lost == total && lost > 0 {
-		return runtime.Artifact{}, fmt.Errorf("no usable answer among %d (%s): %w", lost, counted(rejected), last)
+		err := fmt.Errorf("no usable answer among %d (%s)", lost, counted(rejected))
+		if last != nil { // refusals are answers, and no error
+			err = fmt.Errorf("%w: %w", err, last)
+		}
+		return runtime.Artifact{}, err
 	}
 	name := t.spec.String()
 	if !t.book.IsZero() {
