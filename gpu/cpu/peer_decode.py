@@ -25,7 +25,7 @@ def main():
     silent = llama_cpp.llama_log_callback(lambda *_: None)
     llama_cpp.llama_log_set(silent, None)
     how = llama_cpp.llama_model_default_params()
-    how.use_extra_bufts = False  # weights as they lie in the file; its AMX kernels died of SIGILL in a virtual machine
+    how.use_extra_bufts = False  # weights as they lie in the file; with them it died of SIGILL in a virtual machine, probably in its AMX kernels
     model = llama_cpp.llama_model_load_from_file(o.model.encode(), how)
     size = llama_cpp.llama_context_default_params()
     size.n_ctx, size.n_threads, size.n_threads_batch = 512, o.threads, o.threads

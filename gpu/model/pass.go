@@ -160,11 +160,6 @@ func LogitRows(dev gpu.Device, cfg Config) int {
 	return dev.Pad(max(64, elements/cfg.Vocab))
 }
 
-// TrainingBytes returns what Bytes of such a Pass would be.
-func TrainingBytes(m *Transformer, a *Adapter, rows, recompute int) int {
-	return layPass(m, a, rows, true, recompute).Bytes()
-}
-
 // layPass lays a Pass out without giving it memory.
 func layPass(m *Transformer, a *Adapter, rows int, train bool, recompute int) *Pass {
 	p := &Pass{

@@ -38,7 +38,7 @@ func recomputing(t *testing.T, dev gpu.Device) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, want := p.Bytes(), TrainingBytes(m, a, 32, level); got >= bytes || got != want {
+			if got, want := p.Bytes(), layPass(m, a, 32, true, level).Bytes(); got >= bytes || got != want {
 				t.Errorf("level %d takes %d bytes, of %d foreseen, and the level before %d", level, got, want, bytes)
 			}
 			bytes = p.Bytes()

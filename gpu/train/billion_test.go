@@ -66,8 +66,7 @@ func TestBillion(t *testing.T) {
 		}
 		t.Logf("update %d: loss %.4f, norm %.4f, %d rows; %s", u.Step, u.Loss, u.GradNorm, u.Rows, peak(t))
 	}
-	t.Logf("%.2f billion weights, %d trained; activations of 4096 rows would be %s", float64(m.Size())/1e9, a.Params.Len(),
-		mib(model.TrainingBytes(m, a, 4096, model.RecomputeCheap)))
+	t.Logf("%.2f billion weights, %d trained", float64(m.Size())/1e9, a.Params.Len())
 	if p := peak(t); p.hwm > 8<<30 {
 		t.Errorf("it took %s: more than 8 GiB", p)
 	}
