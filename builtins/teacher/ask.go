@@ -225,8 +225,8 @@ func (a *asker) one(ctx, sent context.Context, q question) (reply Reply, sends i
 	for attempts := 1; ; attempts++ {
 		reply, err := a.send(ctx, sent, q)
 		var failure *Error
-		if err == nil || !errors.As(err, &failure) {
-			return reply, attempts, err
+		if err == nil || ctx.Err() != nil || !errors.As(err, &failure) {
+			return reply, attempts, err // an ended ctx carries the failure of another question
 		}
 		failure.Attempts = attempts
 		var pause time.Duration
