@@ -105,8 +105,8 @@ CREATE TABLE series (
   UNIQUE (step, name)
 ) STRICT;
 
--- The young points of a series. A point here replaces a sealed one at the same x.
--- Series of fewer than 512 points are only here.
+-- The young points of a series that grows slowly. A point here replaces a sealed one at
+-- the same x.
 CREATE TABLE point (
   series INTEGER NOT NULL REFERENCES series (id) ON DELETE CASCADE,
   x      INTEGER NOT NULL,         -- training step, example, …
@@ -114,7 +114,7 @@ CREATE TABLE point (
   PRIMARY KEY (series, x)
 ) STRICT, WITHOUT ROWID;
 
--- The sealed points of a series, some 512 to 4096 a row. The columns before data
+-- The sealed points of a series, 1024 to 2047 a row, fewer in the last. The columns before data
 -- are a coarse curve for drawing without decoding.
 CREATE TABLE chunk (
   series INTEGER NOT NULL REFERENCES series (id) ON DELETE CASCADE,

@@ -38,7 +38,7 @@ type Series struct {
 }
 
 // Point queues a value of the step's series. It takes part in the next group commit
-// (100 ms, or when somebody waits for something durable); a second value at x replaces
+// (250 ms, or when somebody waits for something durable); a second value at x replaces
 // the first. X may come in any order, v may be NaN or infinite. Point waits only if
 // the disk cannot keep up; after a failure of the store it drops the value, and the next
 // durable call and Err say why.
@@ -235,9 +235,13 @@ func readTail(q querier, id int64) ([]Point, error) {
 	return collect(rows, func(p *Point) []any { return []any{&p.X, real{&p.V}} })
 }
 
+// endAtOrLater is true of the chunks of series ?1 that end at ?2 or later: the last that
+// begins there or before, perhaps, and all that follow. Only x0 is in the index.
+const endAtOrLater = "series = ?1 AND x0 >= ifnull((SELECT max(x0) FROM chunk WHERE series = ?1 AND x0 <= ?2), ?2) AND x1 >= ?2"
+
 // readChunks returns the chunks that end at x or later, in order.
 func readChunks(q querier, id, x int64) ([]chunk, error) {
-	rows, err := q.query("SELECT x0, n, dx, data FROM chunk WHERE series = ? AND x1 >= ? ORDER BY x0", id, x)
+	rows, err := q.query("SELECT x0, n, dx, data FROM chunk WHERE "+endAtOrLater+" ORDER BY x0", id, x)
 	if err != nil {
 		return nil, err
 	}

@@ -193,6 +193,29 @@ func TestSeriesOfTwoWriters(t *testing.T) {
 	m.check(t, both[1], "loss")
 }
 
+// Groups of some points fill the last chunk before they begin another, also one that
+// another process began.
+func TestSmallGroupsFillChunks(t *testing.T) {
+	dir := t.TempDir()
+	both := []*Store{openAt(t, dir), openAt(t, dir)}
+	m := model{}
+	for i := range 50 {
+		w := both[i/7%2]
+		for range 100 {
+			x := int64(len(m))
+			m[x] = float64(i)
+			w.Point(key("s"), "loss", x, m[x])
+		}
+		must(t, w.Flush(t.Context()))
+	}
+	m.check(t, both[0], "loss")
+	rows, err := both[0].Query(t.Context(), "SELECT (SELECT count(*) FROM point), (SELECT count(*) FROM chunk WHERE n NOT BETWEEN 1024 AND 2047)")
+	must(t, err)
+	if tail, short := rows.Rows[0][0].(int64), rows.Rows[0][1].(int64); tail != 0 || short > 1 {
+		t.Errorf("%d points outside chunks, %d chunks that are not full", tail, short)
+	}
+}
+
 func TestManyMetricNames(t *testing.T) {
 	s := open(t)
 	const names = 12_000

@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// groupDelay is how long a point waits for company.
-const groupDelay = 100 * time.Millisecond
+// groupDelay is how long a point or an event waits for company. It is how far a page that
+// follows a run is behind, and a commit that few share costs a training more.
+const groupDelay = 250 * time.Millisecond
 
 // writer is the goroutine that writes, and its queue. Everything queued while it
 // commits one group is the next group, so that many callers share one fsync.
