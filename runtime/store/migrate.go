@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+
+	"github.com/mattn/go-sqlite3"
 )
 
 // applicationID stands in the header of the file, so that file(1) and we can tell
@@ -95,23 +97,51 @@ func judge(dir string, app, have, tables, known int) error {
 	return nil
 }
 
-// inspect looks at a file that exists without changing it and returns its schema,
-// after refusing strangers' files and newer ones.
+// inspect looks at a file that exists and returns its schema, after refusing
+// strangers' files and newer ones. All that it may change is what a process left
+// half done that was killed while it made the file.
 func inspect(db *sql.DB, dir string) (have int, err error) {
 	var app, tables int
-	err = db.QueryRow("SELECT a.application_id, v.user_version, (SELECT count(*) FROM sqlite_schema) FROM pragma_application_id AS a, pragma_user_version AS v").
-		Scan(&app, &have, &tables)
+	look := func() error {
+		return db.QueryRow("SELECT a.application_id, v.user_version, (SELECT count(*) FROM sqlite_schema) FROM pragma_application_id AS a, pragma_user_version AS v").
+			Scan(&app, &have, &tables)
+	}
+	err = look()
+	var e sqlite3.Error
+	if errors.As(err, &e) && e.ExtendedCode == sqlite3.ErrReadonlyRollback {
+		if err = rollBack(dir); err == nil {
+			err = look()
+		}
+	}
 	if err != nil {
 		return 0, explain(dir, err)
 	}
 	return have, judge(dir, app, have, tables, version())
 }
 
+// rollBack undoes the transaction of a dead process that has a journal beside the file,
+// which needs the right to write.
+func rollBack(dir string) error {
+	c, err := newConnector(dir, "mode=rw", nil, registerFunctions)
+	if err != nil {
+		return err
+	}
+	db := sql.OpenDB(c)
+	defer db.Close()
+	var tables int
+	return db.QueryRow("SELECT count(*) FROM sqlite_schema").Scan(&tables)
+}
+
 // checkReadable is inspect for those who cannot migrate.
 func checkReadable(db *sql.DB, dir string) error {
 	have, err := inspect(db, dir)
-	if err == nil && have < version() {
-		err = fmt.Errorf("store: %s was written by an older starbook (schema %d; this one reads %d): run a notebook once to bring it up to date", databasePath(dir), have, version())
+	switch {
+	case err != nil:
+		return err
+	case have == 0: // who made it was killed
+		return fmt.Errorf("store: the store in %s is empty: %w: run a notebook first", dir, ErrNotFound)
+	case have < version():
+		return fmt.Errorf("store: %s was written by an older starbook (schema %d; this one reads %d): run a notebook once to bring it up to date", databasePath(dir), have, version())
 	}
-	return err
+	return nil
 }

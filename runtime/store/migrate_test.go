@@ -2,6 +2,7 @@ package store
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -146,5 +147,37 @@ func TestFileSettings(t *testing.T) {
 			}
 			return err
 		}))
+	}
+}
+
+// A process that is killed while it makes the file leaves a journal, which readers may
+// not roll back: here of a transaction whose first pages were in the file already.
+func TestKilledWhileTheFileWasMade(t *testing.T) {
+	half := t.TempDir()
+	db, err := sql.Open("sqlite3", databasePath(half))
+	must(t, err)
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	for _, q := range []string{"PRAGMA cache_size = 1", "BEGIN IMMEDIATE", "CREATE TABLE run (x)", "INSERT INTO run VALUES (zeroblob(1000000))"} {
+		_, err := db.Exec(q)
+		must(t, err)
+	}
+	for name, open := range map[string]func(string) (*Store, error){"to read": OpenReadOnly, "to write": Open} {
+		dir := t.TempDir()
+		for _, suffix := range []string{"", "-journal"} {
+			data, err := os.ReadFile(databasePath(half) + suffix)
+			must(t, err)
+			if len(data) == 0 {
+				t.Fatalf("store.db%s is empty: that is not what is meant here", suffix)
+			}
+			must(t, os.WriteFile(databasePath(dir)+suffix, data, 0o644))
+		}
+		s, err := open(dir)
+		switch {
+		case name == "to write" && err != nil, name == "to read" && !errors.Is(err, ErrNotFound):
+			t.Errorf("%s: %v", name, err)
+		case err == nil:
+			must(t, s.Close())
+		}
 	}
 }
