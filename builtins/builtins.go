@@ -170,7 +170,7 @@ func sortedKeys[K ~string, V any](m map[K]V) []K { return slices.Sorted(maps.Key
 // plural writes "1 row", "2 rows".
 func plural(n int, noun string) string {
 	if n == 1 {
-		return "1 " + noun
+		return "1 " + strings.TrimSuffix(noun, "s")
 	}
 	return fmt.Sprintf("%d %s", n, strings.TrimSuffix(noun, "s")+"s")
 }

@@ -16,6 +16,7 @@ import (
 	"starbook/reports"
 	"starbook/runtime"
 	"starbook/runtime/event"
+	"starbook/runtime/store"
 )
 
 func startStub(t testing.TB, o stub.Options) *stub.Server {
@@ -116,7 +117,6 @@ func TestNothingIsSent(t *testing.T) {
 	url := s.URL + "/v1#m"
 	for src, want := range map[string]string{
 		fmt.Sprintf(ask, 9, url, "budget_usd = 10"):                                                                           "no",
-		fmt.Sprintf(ask, 9, url, "budget_usd = 10, estimate_only = True"):                                                     "9 questions, 0 answered before",
 		fmt.Sprintf(ask, 9, url, "budget_usd = -1"):                                                                           "negative",
 		fmt.Sprintf(ask, 9, url, `budget_usd = 1, key = "sk-in-the-notebook"`):                                                "secret",
 		strings.Replace(fmt.Sprintf(ask, 9, "openai:gpt-99", "budget_usd = 1"), "price = [1, 5], ", "", 1):                    "price of openai:gpt-99 is not known",
@@ -131,6 +131,36 @@ func TestNothingIsSent(t *testing.T) {
 	}
 	if n := s.Ledger().Asked; n != 0 {
 		t.Errorf("%d requests", n)
+	}
+}
+
+// A quote ends the notebook, and well: what is below it does not run, also once everything is answered.
+func TestEstimateOnly(t *testing.T) {
+	b := newBench(t)
+	b.host.Consent = agreed
+	s := startStub(t, stub.Options{})
+	src := fmt.Sprintf(ask, 9, s.URL+"/v1#m", "budget_usd = 10, estimate_only = ONLY") + "data.rows([{\"a\": 1}])\n"
+	for _, c := range []struct {
+		only, quote  string
+		asked, steps int
+	}{{"True", "estimate only: 9 questions, 0 answered before", 0, 1}, {"False", "", 9, 3}, {"True", "9 answered before; nothing to pay", 9, 1}} {
+		r, err := b.run(strings.Replace(src, "ONLY", c.only, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		run, err := b.store.Run(r.ID)
+		if err != nil || run.Status != store.Done || run.Exit != 0 {
+			t.Errorf("the run is %+v, %v", run, err)
+		}
+		if text := b.said(event.Print); !strings.Contains(text, c.quote) {
+			t.Errorf("printed %q, want %q in it", text, c.quote)
+		}
+		if n := s.Ledger().Asked; n != c.asked {
+			t.Errorf("%d requests, want %d", n, c.asked)
+		}
+		if n := b.number("SELECT count(*) FROM run_step WHERE run = '" + r.ID + "'"); int(n) != c.steps {
+			t.Errorf("%v steps in the run, want %d", n, c.steps)
+		}
 	}
 }
 

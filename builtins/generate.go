@@ -26,24 +26,30 @@ type generateArgs struct {
 	Field string `arg:"field=completion" doc:"column for the answer"`
 	spendArgs
 	Pilot        int  `arg:"pilot=40" doc:"questions that are asked first, to quote the rest; more, up to a tenth of all, until the quote is likely to be within 5 %. Their answers are kept; 0: none" hash:"-"`
-	EstimateOnly bool `arg:"estimate_only=false" doc:"stop the notebook with the quote, and ask nothing" hash:"-"`
+	EstimateOnly bool `arg:"estimate_only=false" doc:"print the quote and end the notebook there, without an error; ask nothing" hash:"-"`
 }
 
 func (a *generateArgs) check() error {
 	return errors.Join(a.askArgs.check(), a.spendArgs.check())
 }
 
+// finish ends the notebook with the quote, if that is all that is wanted: what comes
+// after would want the answers.
+func (a *generateArgs) finish(h *Host, run *runtime.Run) error {
+	if !a.EstimateOnly {
+		return nil
+	}
+	q, err := a.estimate(h, run.Store, run.Secret)
+	if err != nil {
+		return err
+	}
+	return &runtime.Finished{Text: fmt.Sprintf("estimate only: %s; nothing was asked, and the notebook ends here", q)}
+}
+
 func distillGenerate() Func {
 	return step("distill.generate", 2, runtime.Net, "Asks a teacher about every row and adds its answer. Run it again to go on after an error or a kill: what was answered is kept.\n"+
 		"Rows without a usable answer are left out and counted by reason in .dropped. Before money is spent, the quote is shown and consent asked for: on a terminal, or by --yes.",
 		func(ctx context.Context, h *Host, s *runtime.Step, a generateArgs) (runtime.Artifact, error) {
-			if a.EstimateOnly {
-				q, err := a.estimate(h, s.Store(), s.Secret)
-				if err == nil {
-					err = fmt.Errorf("estimate only: %s", q)
-				}
-				return runtime.Artifact{}, err
-			}
 			t, err := a.who()
 			if err != nil {
 				return runtime.Artifact{}, err

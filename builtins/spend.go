@@ -114,6 +114,10 @@ func (a *asking) options(total int) teacher.Options {
 	return teacher.Options{
 		InFlight: a.spend.BatchSize, Delay: time.Duration(a.spend.Delay * float64(time.Second)), Budget: a.budget, Price: a.on.price,
 		Retry: teacher.Retry{Seed: 1}, Poll: a.poll, Progress: func(t teacher.Tally) { a.progress(t, total) },
+		Draining: func(n int, most time.Duration) {
+			a.step.Warn(fmt.Sprintf("waiting up to %v for the replies to %s, which are kept; a second Ctrl-C drops them: in doubt, possibly paid",
+				most, plural(n, "requests")))
+		},
 	}
 }
 

@@ -33,6 +33,12 @@ type Func struct {
 // values make no sense together. It may also normalise them.
 type checker interface{ check() error }
 
+// finisher is an args struct of a step that can end the notebook instead, with a
+// *runtime.Finished.
+type finisher interface {
+	finish(h *Host, run *runtime.Run) error
+}
+
 // Call is what a built-in that is not a step may use.
 type Call struct {
 	Name   string
@@ -102,6 +108,11 @@ func do[A any](ctx context.Context, h *Host, run *runtime.Run, t *starlark.Threa
 	s.Cell, s.Line = run.Place(t)
 	if len(c.unknown) > 0 {
 		return nil, &runtime.Missing{After: []*runtime.Planned{run.Planning().Dependent(s, c.unknown)}}
+	}
+	if f, ok := any(&a).(finisher); ok {
+		if err := f.finish(h, run); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
 	}
 	art, err := run.Do(ctx, s, func(ctx context.Context, s *runtime.Step) (runtime.Artifact, error) {
 		return work(ctx, h, s, a)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -25,7 +26,7 @@ import (
 
 // The test binary is also the processes of the storm.
 const (
-	stubEnv  = "STARBOOK_TEST_STUB"  // latency, and "faults" if any: be a stub
+	stubEnv  = "STARBOOK_TEST_STUB"  // latency, and "faults" or "spread" if any: be a stub
 	stormEnv = "STARBOOK_TEST_STORM" // directory: run storm.star in it
 )
 
@@ -37,7 +38,8 @@ func TestMain(m *testing.M) {
 		words := strings.Fields(os.Getenv(stubEnv))
 		var o stub.Options
 		if o.Latency, err = time.ParseDuration(words[0]); err == nil {
-			if len(words) > 1 {
+			o.Spread = slices.Contains(words, "spread")
+			if slices.Contains(words, "faults") {
 				o.Faults = stub.Rates(1, stub.Chance{Name: "429 retry-after-ms", Rate: 0.05}, stub.Chance{Name: "500", Rate: 0.02},
 					stub.Chance{Name: "reset", Rate: 0.01}, stub.Chance{Name: "half-open", Rate: 0.005})
 			}
@@ -140,14 +142,15 @@ func TestKillStorm(t *testing.T) {
 	const inFlight = 50
 	kills, rows := fromEnv("STARBOOK_KILLS", 5), fromEnv("STARBOOK_ROWS", 300)
 	random := rand.New(rand.NewPCG(uint64(fromEnv("STARBOOK_SEED", 1)), 9))
-	url := elsewhere(t, "20ms")
+	// Answers come so slowly, and at such different times, that the job lives for about as many lives as there are kills.
+	url := elsewhere(t, fmt.Sprintf("%dms spread", max(20, 20*inFlight*kills/rows)))
 	lab := func() string {
 		dir := t.TempDir()
 		var b strings.Builder
 		for i := range rows {
 			fmt.Fprintf(&b, "{\"id\":\"q%d\",\"prompt\":\"question %d\"}\n", i, i)
 		}
-		src := fmt.Sprintf("distill.generate(data.jsonl(\"rows.jsonl\"), teacher = %q, price = [1, 5], budget_usd = 1000, batch_size = %d, max_tokens = 2000, pilot = 0)\n", url+"/v1#m", inFlight)
+		src := fmt.Sprintf("distill.generate(data.jsonl(\"rows.jsonl\"), teacher = %q, price = [1, 5], budget_usd = 10000, batch_size = %d, max_tokens = 2000, pilot = 0)\n", url+"/v1#m", inFlight)
 		for name, text := range map[string]string{"rows.jsonl": b.String(), "storm.star": src} {
 			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
 				t.Fatal(err)

@@ -43,6 +43,13 @@ func ExitCode(err error) int {
 	return 1
 }
 
+// Finished is the error of a built-in that ends the notebook early, and well: what was
+// asked for is known. The run is done.
+type Finished struct{ Text string }
+
+// Error says what it came to.
+func (f *Finished) Error() string { return f.Text }
+
 // Frame is a place on the way to an error.
 type Frame struct {
 	Name string // of the function, or "<toplevel>"

@@ -79,12 +79,19 @@ func (r *Run) Plan(ctx context.Context, predeclared starlark.StringDict) (*Plan,
 		err = r.paramsKnown()
 	}
 	p.Params = r.params.declared
-	if at := (*ScriptError)(nil); p.halted != "" && ctx.Err() == nil && errors.As(err, &at) {
+	at, f := (*ScriptError)(nil), (*Finished)(nil)
+	switch {
+	case ctx.Err() != nil || !errors.As(err, &at):
+		return p, err
+	case p.halted != "":
 		at.Cause = errors.New(p.halted)
-		p.End = at
-		return p, nil
+	case errors.As(err, &f):
+		at.Cause = f
+	default:
+		return p, err
 	}
-	return p, err
+	p.End = at
+	return p, nil
 }
 
 // Planning returns the plan that this run makes, or nil if it works.

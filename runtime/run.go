@@ -77,8 +77,8 @@ func From(t *starlark.Thread) (*Run, context.Context, error) {
 	return nil, nil, errors.New("not possible here: call it from the notebook, and pass its result in")
 }
 
-// Exec executes the notebook and closes the record of the run, whatever
-// happens. The error is nil, a *ScriptError, or wraps ErrBar, ErrInterrupted
+// Exec executes the notebook, to its end or to a Finished, and closes the record
+// of the run, whatever happens. The error is nil, a *ScriptError, or wraps ErrBar, ErrInterrupted
 // or ErrUsage; ExitCode tells them apart.
 func (r *Run) Exec(ctx context.Context, predeclared starlark.StringDict) error {
 	if err := r.begin(ctx); err != nil {
@@ -88,7 +88,7 @@ func (r *Run) Exec(ctx context.Context, predeclared starlark.StringDict) error {
 	defer stop()
 	ctx, stop = r.whileWanted(ctx)
 	defer stop()
-	err := r.script(ctx, predeclared)
+	err := r.finished(r.script(ctx, predeclared))
 	if err == nil {
 		err = r.paramsKnown()
 	}
@@ -99,6 +99,17 @@ func (r *Run) Exec(ctx context.Context, predeclared starlark.StringDict) error {
 		return errors.Join(err, end)
 	}
 	return err
+}
+
+// finished is err, or nil if a built-in ended the notebook early. Then it says so.
+func (r *Run) finished(err error) error {
+	var f *Finished
+	var at *ScriptError
+	if !errors.As(err, &f) || !errors.As(err, &at) {
+		return err
+	}
+	r.emit(event.Event{Kind: event.Print, Text: f.Text, Cell: at.Cell, Line: at.Line})
+	return nil
 }
 
 // prepare makes what every execution needs, be it for a plan.

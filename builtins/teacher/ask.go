@@ -18,6 +18,9 @@ type Options struct {
 	Price    Price
 	Retry    Retry
 	Progress func(Tally) // called by one goroutine at a time; may be nil
+	// Draining is called once if the asking is to end while n requests are on their way: their
+	// replies are waited for at most so long. May be nil.
+	Draining func(n int, most time.Duration)
 	// Poll is the pause between two looks at a batch that does not ask for another; 0: 30 s.
 	Poll time.Duration
 }
@@ -73,6 +76,7 @@ func Ask(ctx context.Context, t Teacher, l Ledger, requests iter.Seq[Request], o
 	defer drop(nil)
 	defer context.AfterFunc(ctx, func() {
 		time.AfterFunc(o.Retry.Drain, func() { drop(context.Cause(ctx)) })
+		a.draining()
 	})()
 	work := make(chan question)
 	var wg sync.WaitGroup
@@ -112,8 +116,18 @@ type asker struct {
 	mu     sync.Mutex // guards what follows
 	tally  Tally
 	random *rand.Rand
+	away   int         // requests that were sent and have no reply yet
 	streak int         // failures of the server since the last answer
 	equal  map[Key]int // how many of the questions so far are equal to one at work, itself included
+}
+
+// draining tells of the requests that the end of the asking waits for.
+func (a *asker) draining() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.away > 0 && a.o.Draining != nil {
+		a.o.Draining(a.away, a.o.Retry.Drain)
+	}
 }
 
 // lostCause is after how many rows in a row that the server failed a run ends.
@@ -238,7 +252,10 @@ func (a *asker) one(ctx, sent context.Context, q question) (reply Reply, sends i
 			refusals++
 			waited += pause
 		} else {
-			pause = failure.wait + a.backoff(faults)
+			pause = failure.wait
+			if failure.Fault != Timeout { // it has been waited for long enough
+				pause += a.backoff(faults)
+			}
 			faults++
 			paused += pause
 		}
@@ -269,7 +286,9 @@ func (a *asker) send(ctx, sent context.Context, q question) (Reply, error) {
 		a.limits.leave(p, nil, nil)
 		return Reply{}, err
 	}
+	a.sending(1)
 	out.Reply, err = a.teacher.Send(sent, q.Request)
+	a.sending(-1)
 	headers := out.Reply.Headers
 	if err != nil && !errors.As(err, &out.Failure) {
 		a.limits.leave(p, nil, nil)
@@ -317,6 +336,13 @@ func (a *asker) jitter(limit time.Duration) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return time.Duration(a.random.Int64N(int64(limit) + 1))
+}
+
+// sending counts the requests that are on their way.
+func (a *asker) sending(n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.away += n
 }
 
 func (a *asker) count(change func(*Tally)) {

@@ -241,9 +241,16 @@ func TestInterruptWaitsForReplies(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(75*time.Millisecond, cancel)
 	ledger := newBook()
-	_, err := Ask(ctx, client(t, protocols["openai"], s.URL), ledger, slices.Values(asks(500)), Options{InFlight: 5, Retry: brisk})
+	told := 0
+	_, err := Ask(ctx, client(t, protocols["openai"], s.URL), ledger, slices.Values(asks(500)), Options{
+		InFlight: 5, Retry: brisk,
+		Draining: func(n int, _ time.Duration) { told += n },
+	})
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v", err)
+	}
+	if told < 1 || told > 5 {
+		t.Errorf("told to wait for %d replies where 5 are in flight", told)
 	}
 	begun, ended := len(ledger.begun), len(ledger.ended())
 	if begun == 0 || begun != ended || s.Ledger().Asked != begun {

@@ -176,6 +176,34 @@ func (s script) play(t *testing.T, format string) {
 	}
 }
 
+// A connection that is dead from the beginning is given up once the others have said what is usual: the
+// first requests leave when nobody knows.
+func TestDeadAtFirst(t *testing.T) {
+	each(t, func(t *testing.T, format string) {
+		s := start(t, stub.Options{Faults: func(q string, nth int) stub.Fault {
+			if q == "user: question 0" && nth == 1 {
+				return stub.Named("half-open")
+			}
+			return stub.Fault{}
+		}})
+		spec, err := ParseSpec(fmt.Sprintf(format, s.URL))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := New(spec, "sk-test-0123456789", Deadlines{Reply: 50 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // Total is 10 minutes
+		defer cancel()
+		tally, err := Ask(ctx, c, newBook(), slices.Values(asks(enough+1)), Options{InFlight: 2, Retry: brisk})
+		if err != nil || tally.Answered != enough+1 || tally.Faults[Timeout] == 0 {
+			t.Errorf("%+v, %v", tally, err)
+		}
+	})
+}
+
 // A server that answers nobody ends the run; rows that are at fault do not.
 func TestLostCause(t *testing.T) {
 	always := func(name string, except int) func(string, int) stub.Fault {

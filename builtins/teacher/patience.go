@@ -29,6 +29,36 @@ func (p *patience) deadline(d Deadlines) time.Duration {
 	return min(max(p.limit, d.Reply), d.Total)
 }
 
+// watch calls giveUp if a reply does not begin in time, unless begun is called before.
+// What is usual may be learnt while it waits: the first requests of a run know nothing.
+func (p *patience) watch(d Deadlines, giveUp func()) (begun func()) {
+	var mu sync.Mutex
+	var timer *time.Timer // nil: the reply has begun
+	since := time.Now()
+	look := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if timer == nil {
+			return
+		}
+		left := p.deadline(d) - time.Since(since)
+		if left <= 0 {
+			giveUp()
+			return
+		}
+		timer.Reset(min(left, d.Reply))
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	timer = time.AfterFunc(min(d.Reply, d.Total), look)
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		timer.Stop()
+		timer = nil
+	}
+}
+
 func (p *patience) add(took time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -118,9 +118,9 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 
 	began := time.Now()
-	late := time.AfterFunc(t.patience.deadline(t.d), func() { cancel(errNoReply) })
+	begun := t.patience.watch(t.d, func() { cancel(errNoReply) })
 	res, err := t.client.Do(req)
-	late.Stop()
+	begun()
 	if err != nil {
 		defer end()
 		return nil, t.lost(x, ctx, left.Load(), false, err)

@@ -198,9 +198,7 @@ func Rates(seed uint64, chances ...Chance) func(string, int) Fault {
 		if nth >= 7 {
 			return Fault{}
 		}
-		h := fnv.New64a()
-		fmt.Fprintf(h, "%d %d %s", seed, nth, question)
-		x := float64(mix(h.Sum64())>>11) / (1 << 53)
+		x := chance(seed, nth, question)
 		for _, c := range chances {
 			if x -= c.Rate; x < 0 {
 				return Named(c.Name)
@@ -214,6 +212,13 @@ func Rates(seed uint64, chances ...Chance) func(string, int) Fault {
 type Chance struct {
 	Name string
 	Rate float64
+}
+
+// chance is a number in [0, 1) that follows from its arguments.
+func chance(seed uint64, nth int, question string) float64 {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%d %d %s", seed, nth, question)
+	return float64(mix(h.Sum64())>>11) / (1 << 53)
 }
 
 // mix spreads the bits of a hash (SplitMix64's finalizer).

@@ -37,7 +37,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, question string, 
 			s.limits.refuse(w, wait)
 			return
 		}
-		sleep(r.Context(), s.o.Latency)
+		sleep(r.Context(), s.latency(question, nth))
 	}
 	s.limits.headers(w.Header(), r.URL.Path)
 	if f.Name != "" {

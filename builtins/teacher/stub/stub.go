@@ -22,6 +22,7 @@ import (
 // Options of a Server.
 type Options struct {
 	Latency time.Duration                        // of every answer
+	Spread  bool                                 // Latency is the mean: an answer takes anything up to twice as long, by chance, the same each time
 	Faults  func(question string, nth int) Fault // what happens to the nth asking of a question, from 1; nil: nothing
 	Limits  Limits
 	Answer  func(question string) string // nil: Say
@@ -176,6 +177,14 @@ func (s *Server) asked(question string) int {
 	}
 	e.Asked++
 	return e.Asked
+}
+
+// latency is how long the nth answer to a question takes.
+func (s *Server) latency(question string, nth int) time.Duration {
+	if !s.o.Spread {
+		return s.o.Latency
+	}
+	return time.Duration(2 * chance(0, nth, question) * float64(s.o.Latency))
 }
 
 // bill notes that a question was answered.
