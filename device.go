@@ -17,6 +17,10 @@ import (
 // instructions for it, and less exact. Results are recorded as of that kind.
 const deviceEnv = "STARBOOK_DEVICE"
 
+// memoryEnv is how much of the host's memory tensors may take, such as 8GB, in place of
+// what is free.
+const memoryEnv = "STARBOOK_MEMORY"
+
 // openDevice opens the device to compute on.
 func openDevice() (gpu.Device, error) {
 	want := os.Getenv(deviceEnv)
@@ -46,6 +50,13 @@ func openDevice() (gpu.Device, error) {
 }
 
 func openCPU(o cpu.Options) (gpu.Device, error) {
+	if limit := os.Getenv(memoryEnv); limit != "" {
+		n, err := parseBytes(limit)
+		if err != nil {
+			return nil, fmt.Errorf("%s is %q: %w", memoryEnv, limit, err)
+		}
+		o.Memory = int(n)
+	}
 	d, err := cpu.New(o)
 	if err != nil {
 		return nil, err

@@ -47,10 +47,10 @@ func mindBase(s *runtime.Step, adapter Handle, now string) {
 
 // planned chooses how many tokens of a training are computed at a time, and
 // what is computed again, so that it fits the device, before any weights are
-// read. Where memory is the host's, o is as it was.
+// read. Where nobody counts memory, o is as it was.
 func (h *Host) planned(s *runtime.Step, base Handle, quantise gpu.Type, begin func(*model.Transformer) (*model.Adapter, error), data Handle, a trainArgs, o train.Options) (train.Options, error) {
 	dev, err := h.Device()
-	if err != nil || dev.Room() == 0 {
+	if err != nil {
 		return o, err
 	}
 	rehearsal := dev.Rehearse()
@@ -88,7 +88,9 @@ func (h *Host) planned(s *runtime.Step, base Handle, quantise gpu.Type, begin fu
 	if err != nil {
 		return o, err
 	}
-	s.Log(p.String())
+	if p.Copies == 0 || 2*p.All() > p.Room { // the host's memory is worth a word where it is scarce
+		s.Log(p.String())
+	}
 	o.MicroTokens, o.Recompute = p.Rows, p.Recompute
 	return o, nil
 }

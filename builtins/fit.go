@@ -30,7 +30,7 @@ func (f *fitting) fit(ctx context.Context, m *loaded, data Handle, a trainArgs, 
 		return nil, err
 	}
 	defer unlock()
-	f.shared, f.options, f.micro, f.params = shared, o, a.MicroTokens, m.Params()
+	f.shared, f.options, f.params = shared, o, m.Params()
 	if f.adapter != nil {
 		f.params = f.adapter.Params
 	}
@@ -43,6 +43,9 @@ func (f *fitting) fit(ctx context.Context, m *loaded, data Handle, a trainArgs, 
 		examples, held, left, err := m.examples(f.step, data, a)
 		if err != nil {
 			return nil, err
+		}
+		if left > 0 {
+			f.step.Warn(fmt.Sprintf("%s longer than %d tokens left out", plural(left, "examples"), m.limit(a)))
 		}
 		if o.Distil, err = m.softened(f.step.Store(), a, examples, held); err != nil {
 			return nil, err
@@ -62,10 +65,10 @@ func (f *fitting) fit(ctx context.Context, m *loaded, data Handle, a trainArgs, 
 		return nil, err
 	}
 	facts, err := f.facts(ctx, a)
-	if err != nil || f.adapter == nil {
-		return facts, err
+	if err != nil {
+		return nil, err
 	}
-	return facts, f.final(facts)
+	return facts, f.final(m, facts)
 }
 
 // trajectoryOf returns the canonical arguments of a training, less those that only
@@ -96,7 +99,6 @@ type fitting struct {
 	options   train.Options
 	trainer   *train.Trainer // nil if all was there already
 	stopper   train.Stopper
-	micro     int
 
 	about     about
 	decisions []string

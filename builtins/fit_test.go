@@ -186,3 +186,33 @@ func (s *stopAt) Emit(e event.Event) {
 	}
 	s.bench.Emit(e)
 }
+
+// The less memory there is, the more is computed again and the less at a time, to the
+// same bytes; what does not fit is refused before it begins, with what would help.
+func TestTrainingFitsTheMemory(t *testing.T) {
+	plans, want, refused := map[string]bool{}, "", error(nil)
+	for room := 384 << 10; refused == nil; room = room * 6 / 7 {
+		b := trainingBench(t)
+		b.host.OpenDevice = func() (gpu.Device, error) {
+			return cpu.New(cpu.Options{Threads: 1, Memory: 256<<20 + room}) // of which it spares 256 MiB
+		}
+		if _, refused = b.run(training + "tuned(0.01, 2)\n"); refused != nil {
+			break
+		}
+		for _, e := range b.events {
+			if plan, _, ok := strings.Cut(e.Text, ":"); ok && strings.Contains(plan, "rows at a time") {
+				plans[plan] = true
+			}
+		}
+		got := b.trained()["0.01 2"].Output.String()
+		if want == "" {
+			want = got
+		}
+		if got != want {
+			t.Errorf("with %d bytes: %s, and with more %s", room, got, want)
+		}
+	}
+	if len(plans) < 2 || !strings.Contains(refused.Error(), "are left") {
+		t.Errorf("plans %v, and in the end %v", plans, refused)
+	}
+}

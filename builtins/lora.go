@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"starbook/builtins/dataset"
@@ -53,7 +52,7 @@ type trainArgs struct {
 	Epochs      float64 `arg:"epochs=3.0" doc:"passes over the data at most"`
 	MaxSteps    int     `arg:"max_steps=0" doc:"updates at most; 0: as epochs says"`
 	BatchSize   int     `arg:"batch_size=8" doc:"examples per update"`
-	MicroTokens int     `arg:"micro_tokens=4096" doc:"tokens computed at a time at most; on a GPU as many as fit" hash:"-"`
+	MicroTokens int     `arg:"micro_tokens=4096" doc:"tokens computed at a time at most: as many as fit, and on the CPU 1,024, which keep it busy" hash:"-"`
 	Recompute   int     `arg:"recompute=-1" doc:"what is computed again to save memory: 0 nothing, 1 norms and activations, 2 whole blocks; -1: as little as fits" hash:"-"`
 	WeightDecay float64 `arg:"weight_decay=0.0" doc:"of AdamW"`
 	MaxGradNorm float64 `arg:"max_grad_norm=1.0" doc:"gradients are clipped to it; 0: not"`
@@ -191,7 +190,8 @@ type modelTrainArgs struct {
 }
 
 func modelTrain() Func {
-	return step("model.train", 1, runtime.GPU, "Trains all weights of a model on completions, as lora.train does with an adapter.",
+	return step("model.train", 2, runtime.GPU, "Trains all weights of a model on completions, as lora.train does with an adapter.\n"+
+		"trainer_state.json and training_summary.json lie beside the weights.",
 		func(ctx context.Context, h *Host, s *runtime.Step, a modelTrainArgs) (runtime.Artifact, error) {
 			begin := func(m *model.Transformer) (*model.Adapter, error) {
 				_, err := m.Unfreeze()
@@ -214,37 +214,22 @@ func modelTrain() Func {
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
-			dir, err := os.MkdirTemp("", "starbook-")
-			if err != nil {
-				return runtime.Artifact{}, err
-			}
-			defer os.RemoveAll(dir)
-			if err := m.Save(dir, "F32"); err != nil {
-				return runtime.Artifact{}, err
-			}
-			for _, name := range []string{"tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"} {
-				b, err := os.ReadFile(filepath.Join(m.Dir, name))
-				if errors.Is(err, os.ErrNotExist) {
-					continue
-				}
-				if err == nil {
-					err = os.WriteFile(filepath.Join(dir, name), b, 0o644)
-				}
-				if err != nil {
-					return runtime.Artifact{}, err
-				}
-			}
 			facts["name"], facts["parameters"] = a.Name, m.Config.Size()
-			return keep(s, "model", dir, modelFiles, facts)
+			return keep(s, "model", f.folder(), func(string) bool { return true }, facts)
 		})
+}
+
+// limit is the tokens of the longest example that is not left out.
+func (l *loaded) limit(a trainArgs) int {
+	if a.MaxTokens > 0 {
+		return a.MaxTokens
+	}
+	return l.Config.MaxPositions
 }
 
 // examples turns rows into tokens and holds some out, by parent.
 func (l *loaded) examples(s *runtime.Step, data Handle, a trainArgs) (examples, held []train.Example, left int, err error) {
-	limit := a.MaxTokens
-	if limit == 0 {
-		limit = l.Config.MaxPositions
-	}
+	limit := l.limit(a)
 	rows, err := ReadRows(s.Store(), data)
 	if err != nil {
 		return nil, nil, 0, err
@@ -272,9 +257,5 @@ func (l *loaded) examples(s *runtime.Step, data Handle, a trainArgs) (examples, 
 	if err != nil {
 		return nil, nil, 0, fmt.Errorf("validation: %w", err)
 	}
-	left += more
-	if left > 0 {
-		s.Warn(fmt.Sprintf("%s longer than %d tokens left out", plural(left, "examples"), limit))
-	}
-	return examples, held, left, nil
+	return examples, held, left + more, nil
 }

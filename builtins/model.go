@@ -27,7 +27,8 @@ func modelModule() Module {
 func modelKind() KindDoc {
 	return KindDoc{
 		Name: "model",
-		Doc:  "Weights with their tokenizer, as a Hugging Face folder, or beside one in a GGUF file.",
+		Doc: "Weights with their tokenizer, as a Hugging Face folder, or beside one in a GGUF file. With one that was trained whole\n" +
+			"lie its trainer_state.json and training_summary.json.",
 		Facts: []Fact{
 			{"name", "of the folder it came from"},
 			{"parameters", "how many numbers it has"},

@@ -81,12 +81,18 @@ eq(one() == rounded, False)
 eq(one(recompute=2), one())
 answer = lambda **how: model.generate(base, rows, adapter=rounded, max_new_tokens=20, prompt="{prompt}", **how)
 eq(answer(quantise="int8") == answer(), False)
+tuned = model.train(base, rows, max_steps=2, validation=rows, eval_steps=1, max_tokens=60, name="tuned")
+model.export(tuned, "out/tuned")
+whole = model.open("out/tuned")
+eq(whole.parameters, base.parameters)
+eq(say(whole), say(tuned))
 `); err != nil {
 		t.Error(err)
 	}
 	for _, name := range []string{
 		"run/final/adapter_config.json", "run/final/adapter_model.safetensors", "run/trainer_state.json", "run/training_summary.json",
 		"kept/checkpoint-2/adapter_model.safetensors", "kept/checkpoint-4/adapter_config.json", "kept/checkpoint-4/trainer_state.json",
+		"tuned/config.json", "tuned/tokenizer.json", "tuned/trainer_state.json", "tuned/training_summary.json",
 	} {
 		if _, err := os.Stat(filepath.Join(b.dir, "out", name)); err != nil {
 			t.Error(err)

@@ -1,6 +1,7 @@
 package builtins
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,7 +11,8 @@ import (
 
 // folder is where the files of a training are gathered, laid out as the
 // Trainer of transformers does, without its pickles: final/, checkpoint-N/,
-// trainer_state.json and training_summary.json.
+// trainer_state.json and training_summary.json. All of a model lies beside the
+// latter, not in final/: there it is a model like others.
 func (f *fitting) folder() string { return filepath.Join(f.step.Scratch(), "trained") }
 
 // checkpointPath is where the trajectory keeps a checkpoint. What is written
@@ -30,9 +32,9 @@ func (f *fitting) checkpoint(step int) error {
 	return f.writeState(f.checkpointPath(step), step)
 }
 
-// final gathers the checkpoints up to the end, the adapter as it is, and what
-// is known of the training.
-func (f *fitting) final(facts Facts) error {
+// final gathers the checkpoints up to the end, the adapter or else the model as it
+// is, and what is known of the training.
+func (f *fitting) final(m *loaded, facts Facts) error {
 	if err := os.RemoveAll(f.folder()); err != nil {
 		return err
 	}
@@ -41,13 +43,37 @@ func (f *fitting) final(facts Facts) error {
 			return err
 		}
 	}
-	if err := f.adapter.Save(filepath.Join(f.folder(), "final"), f.base); err != nil {
+	save := func() error { return m.save(f.folder()) }
+	if f.adapter != nil {
+		save = func() error { return f.adapter.Save(filepath.Join(f.folder(), "final"), f.base) }
+	}
+	if err := save(); err != nil {
 		return err
 	}
 	if err := os.WriteFile(filepath.Join(f.folder(), "training_summary.json"), append(summary(facts), '\n'), 0o644); err != nil {
 		return err
 	}
 	return f.writeState(f.folder(), f.end)
+}
+
+// save writes the weights as they are, and the files beside them that do not change.
+func (l *loaded) save(dir string) error {
+	if err := l.Save(dir, "F32"); err != nil {
+		return err
+	}
+	for _, name := range []string{"tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"} {
+		b, err := os.ReadFile(filepath.Join(l.Dir, name))
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, name), b, 0o644)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // writeState writes a trainer_state.json from the step's own series up to an

@@ -92,22 +92,22 @@ type Memory interface {
 	Copy(dst, src Buf)
 	// Zero clears b.
 	Zero(b Buf)
-	// Room returns how many bytes Alloc can still give in one piece, or 0 if
-	// that is not known, as of the host's memory. What is promised here does
-	// not fail later.
+	// Room returns how many bytes Alloc can still give, or 0 if that is not
+	// known. Of a GPU's memory, what is promised here does not fail later; the
+	// host's is others' too.
 	Room() int
 	// Rehearse returns a device that begins with what this one holds, takes
 	// every call and does nothing but count memory, as this one would come to
-	// use it. It reads no data that it is given. Nil: memory is the host's.
+	// use it. It reads no data that it is given. Nil: memory is not counted.
 	Rehearse() Device
-	// Use returns what of the device's memory is in use; nothing of the host's.
+	// Use returns what of the device's memory is in use, what Load took included.
 	Use() Use
 }
 
 // Use is what is in use of a device's memory, in bytes.
 type Use struct {
 	Now  int // allocated and not freed
-	Peak int // the most that was taken from the driver at a time
+	Peak int // the most that was taken from the driver or the host at a time
 }
 
 // Seqs describes attention over sequences that lie packed one after the other

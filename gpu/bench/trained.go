@@ -52,7 +52,7 @@ func busyShare(meter gpu.Meter, busy, seconds float64) Figure {
 	return measured("device busy", "%", 100*busy/seconds).noted("by the device's events around what it is handed")
 }
 
-// memory is the plan, part by part, and the bytes that were taken from the driver at most.
+// memory is the plan, part by part, and the bytes that were taken at most.
 func (t *training) memory(taken int) []Figure {
 	m := t.plan
 	if m.Room == 0 {
@@ -78,10 +78,10 @@ func (t *training) memory(taken int) []Figure {
 	return append(figures, whole...)
 }
 
-// against sets the memory that was to be taken from the driver beside what was, in bytes. The host's is not planned.
+// against sets the memory that was to be taken beside what was, in bytes.
 func against(plan, taken int) []Figure {
 	if plan == 0 {
-		const why = "the host's memory is neither planned nor counted"
+		const why = "the memory of this device is neither planned nor counted"
 		return []Figure{missing("memory planned", "MiB", why), missing("memory at most", "MiB", why)}
 	}
 	return []Figure{

@@ -23,16 +23,18 @@ import (
 type Options struct {
 	Threads int    // 0: as many as GOMAXPROCS
 	ISA     string // "amx", "avx512", "avx2", "sse" or "neon"; "": $STARBOOK_ISA, or else the widest the CPU has
+	Memory  int    // bytes that tensors may take; 0: what Linux says is free, elsewhere not known
 	BF16    bool   // products with BF16 weights round the other side to BF16 too: that pays on CPUs with AMX or, but for Intel's, AVX512_BF16
 }
 
 // device implements gpu.Device, without the checks of its arguments.
 type device struct {
-	isa  C.int
-	gemm C.int // the instruction set for products with BF16 weights
-	name string
-	kind string
-	pool *pool
+	isa    C.int
+	gemm   C.int // the instruction set for products with BF16 weights
+	name   string
+	kind   string
+	memory int // Options.Memory
+	pool   *pool
 	heap
 	scratch []gpu.Buf // work space, one for each thread
 	panels  gpu.Buf   // the packed side of a product
@@ -52,7 +54,7 @@ func New(o Options) (gpu.Device, error) {
 	if o.Threads == 0 {
 		o.Threads = runtime.GOMAXPROCS(0)
 	}
-	d := &device{isa: min(isa, C.ISA_AVX512), pool: newPool(o.Threads), scratch: make([]gpu.Buf, o.Threads)}
+	d := &device{isa: min(isa, C.ISA_AVX512), memory: o.Memory, pool: newPool(o.Threads), scratch: make([]gpu.Buf, o.Threads)}
 	d.gemm, d.kind = d.isa, "cpu"
 	name := display[d.isa]
 	if o.BF16 {

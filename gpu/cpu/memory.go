@@ -31,14 +31,56 @@ import (
 // heap owns the memory of a device's tensors. It lies outside the Go heap: C
 // may keep pointers to it, and no collector scans it.
 type heap struct {
-	owned map[unsafe.Pointer]bool  // from C's allocator
+	owned map[unsafe.Pointer]int   // from C's allocator: bytes
 	lent  map[unsafe.Pointer]*loan // from Load's caller
+	use   gpu.Use
 }
 
 // loan keeps memory of Go's in place while C structs may point to it.
 type loan struct {
 	pin   runtime.Pinner
 	loads int
+	bytes int
+}
+
+// charged is what C's allocator takes for so many bytes.
+func charged(bytes int) int {
+	unit := C.LINE
+	if bytes >= C.HUGE {
+		unit = C.HUGE
+	}
+	return (bytes + unit - 1) / unit * unit
+}
+
+func (h *heap) count(bytes int) {
+	h.use.Now += bytes
+	h.use.Peak = max(h.use.Peak, h.use.Now)
+}
+
+// own takes over what C's allocator gave for so many bytes.
+func (h *heap) own(p unsafe.Pointer, bytes int) {
+	if h.owned == nil {
+		h.owned = map[unsafe.Pointer]int{}
+	}
+	h.owned[p] = charged(bytes)
+	h.count(charged(bytes))
+}
+
+// give forgets p, and reports whether it was C's allocator's.
+func (h *heap) give(p unsafe.Pointer) bool {
+	if n, ok := h.owned[p]; ok {
+		delete(h.owned, p)
+		h.count(-n)
+		return true
+	}
+	if l := h.lent[p]; l != nil {
+		if l.loads--; l.loads == 0 {
+			delete(h.lent, p)
+			h.count(-l.bytes)
+			l.pin.Unpin()
+		}
+	}
+	return false
 }
 
 func (h *heap) close() {
@@ -48,8 +90,29 @@ func (h *heap) close() {
 	for _, l := range h.lent {
 		l.pin.Unpin()
 	}
-	h.owned, h.lent = nil, nil
+	h.owned, h.lent, h.use = nil, nil, gpu.Use{}
 }
+
+// Load uses raw where it lies.
+func (h *heap) Load(t gpu.Type, raw []byte) gpu.Buf {
+	if t.Elements(len(raw)) == 0 {
+		return gpu.Buf{Type: t}
+	}
+	p := unsafe.Pointer(&raw[0])
+	if h.lent == nil {
+		h.lent = map[unsafe.Pointer]*loan{}
+	}
+	if h.lent[p] == nil {
+		h.lent[p] = &loan{bytes: len(raw)}
+		h.lent[p].pin.Pin(p)
+		h.count(len(raw))
+	}
+	h.lent[p].loads++
+	return gpu.Buf{Ptr: p, Len: t.Elements(len(raw)), Type: t}
+}
+
+// Use returns what tensors take of the host's memory, mapped files included.
+func (h *heap) Use() gpu.Use { return h.use }
 
 // Alloc returns n zeroed elements on a cache line.
 func (d *device) Alloc(t gpu.Type, n int) gpu.Buf {
@@ -68,38 +131,20 @@ func (d *device) Alloc(t gpu.Type, n int) gpu.Buf {
 
 // raw is Alloc without the zeros.
 func (d *device) raw(t gpu.Type, n int) gpu.Buf {
-	size := t.Bytes(n)
-	p := C.allocate(C.size_t(size))
+	bytes := t.Bytes(n)
+	p := C.allocate(C.size_t(bytes))
 	if p == nil {
-		d.fail("out of memory for %d MiB: use a smaller batch or model", size>>20)
+		d.fail("out of memory for %d MiB: use a smaller batch or model", bytes>>20)
 		return gpu.Buf{Type: t}
 	}
-	if d.owned == nil {
-		d.owned = map[unsafe.Pointer]bool{}
-	}
-	d.owned[p] = true
+	d.own(p, bytes)
 	return gpu.Buf{Ptr: p, Len: n, Type: t}
 }
 
-// Room returns 0: the host's memory is shared with others.
-func (d *device) Room() int { return 0 }
-
-// Rehearse returns nil: see Room.
-func (d *device) Rehearse() gpu.Device { return nil }
-
-// Use returns nothing: see Room.
-func (d *device) Use() gpu.Use { return gpu.Use{} }
-
 // Free gives b back, to C or to Load's caller.
 func (d *device) Free(b gpu.Buf) {
-	if d.owned[b.Ptr] {
-		delete(d.owned, b.Ptr)
+	if d.give(b.Ptr) {
 		C.free(b.Ptr)
-	} else if l := d.lent[b.Ptr]; l != nil {
-		if l.loads--; l.loads == 0 {
-			delete(d.lent, b.Ptr)
-			l.pin.Unpin()
-		}
 	}
 }
 
@@ -110,23 +155,6 @@ func (d *device) grow(b *gpu.Buf, n int) bool {
 		*b = d.raw(gpu.F32, n)
 	}
 	return b.Len >= n
-}
-
-// Load uses raw where it lies.
-func (d *device) Load(t gpu.Type, raw []byte) gpu.Buf {
-	if t.Elements(len(raw)) == 0 {
-		return gpu.Buf{Type: t}
-	}
-	p := unsafe.Pointer(&raw[0])
-	if d.lent == nil {
-		d.lent = map[unsafe.Pointer]*loan{}
-	}
-	if d.lent[p] == nil {
-		d.lent[p] = new(loan)
-		d.lent[p].pin.Pin(p)
-	}
-	d.lent[p].loads++
-	return gpu.Buf{Ptr: p, Len: t.Elements(len(raw)), Type: t}
 }
 
 // Upload copies src to dst.

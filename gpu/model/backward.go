@@ -18,9 +18,14 @@ func (p *Pass) backward(ids []int32, s gpu.Seqs) {
 		p.feedForwardBack(l)
 		p.attentionBack(l, s)
 	}
-	if p.full {
-		d.EmbedBack(p.m.embed.dw, p.dx, ids, c.Hidden)
+	if !p.full {
+		return
 	}
+	table := p.m.embed.dw
+	if c.Tied {
+		table = p.m.params.apart
+	}
+	d.EmbedBack(table, p.dx, ids, c.Hidden)
 }
 
 // lost reports whether all of layer l's activations but its input are gone: the

@@ -41,6 +41,7 @@ func (p *Pass) Gradient(b *Batch, key uint64) ([]float32, error) {
 	if err := p.gradient(b, key, gpu.Buf{}); err != nil {
 		return nil, err
 	}
+	p.Params().Join()
 	return p.collect()
 }
 
@@ -50,8 +51,8 @@ type Losses struct {
 	wait   func(dst []float32) error
 }
 
-// Begin is Gradient that waits for nothing. It adds the sum of the losses to
-// sum, a number on the device.
+// Begin is Gradient that waits for nothing, and leaves Params().Join to its
+// caller. It adds the sum of the losses to sum, a number on the device.
 func (p *Pass) Begin(b *Batch, key uint64, sum gpu.Buf) (Losses, error) {
 	if err := p.gradient(b, key, sum); err != nil {
 		return Losses{}, err

@@ -188,6 +188,9 @@ func (m *Transformer) Unfreeze() (*Params, error) {
 		return m.params, nil
 	}
 	p := newParams(m.dev, m.weights)
+	if m.Config.Tied {
+		p.apart = m.dev.Alloc(gpu.F32, m.embed.len())
+	}
 	place := func(i int) (from, to int) { return p.Tensors[i].From, p.Tensors[i].From + p.Tensors[i].Len() }
 	for i, w := range p.order {
 		m.dev.Copy(p.W.Slice(place(i)), w.w)
@@ -199,6 +202,9 @@ func (m *Transformer) Unfreeze() (*Params, error) {
 	for i, w := range p.order {
 		m.dev.Free(w.w)
 		w.w, w.dw = p.W.Slice(place(i)), p.G.Slice(place(i))
+	}
+	if m.Config.Tied {
+		p.tied = m.embed.dw
 	}
 	m.params = p
 	return p, m.closeFiles()

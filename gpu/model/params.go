@@ -19,6 +19,11 @@ type Params struct {
 
 	dev   gpu.Device
 	order []*weight // of a full model, as in Tensors
+
+	// A tied table gets gradients from two uses. Those of its rows as they are
+	// looked up are summed apart and added last, so that the order of the sum does
+	// not depend on how an update is cut into batches. Without one, there is none.
+	apart, tied gpu.Buf // (V, D), and the table's part of G
 }
 
 // Tensor is one named part of Params.
@@ -64,10 +69,27 @@ func (p *Params) alloc(n int) {
 func (p *Params) free() {
 	p.dev.Free(p.W)
 	p.dev.Free(p.G)
+	p.dev.Free(p.apart)
 }
 
 // Bytes returns what the weights and their gradients take.
-func (p *Params) Bytes() int { return gpu.F32.Bytes(p.W.Len + p.G.Len) }
+func (p *Params) Bytes() int { return gpu.F32.Bytes(p.W.Len + p.G.Len + p.apart.Len) }
+
+// Clear makes the gradients zero.
+func (p *Params) Clear() {
+	p.dev.Zero(p.G)
+	if p.apart.Len > 0 {
+		p.dev.Zero(p.apart)
+	}
+}
+
+// Join completes G after the last batch of an update.
+func (p *Params) Join() {
+	if p.apart.Len > 0 {
+		p.dev.Axpy(p.tied, p.apart, 1)
+		p.dev.Zero(p.apart)
+	}
+}
 
 // Len returns the number of trained elements.
 func (p *Params) Len() int { return p.W.Len }

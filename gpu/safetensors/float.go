@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // F32 returns all elements of an F32, BF16, F16 or F64 tensor as float32.
@@ -48,6 +49,7 @@ func AppendF32(b []byte, dtype string, v []float32) ([]byte, error) {
 	le := binary.LittleEndian
 	switch dtype {
 	case "F32":
+		b = slices.Grow(b, 4*len(v))
 		for _, f := range v {
 			b = le.AppendUint32(b, math.Float32bits(f))
 		}

@@ -1,8 +1,10 @@
 package train
 
 import (
+	"fmt"
 	"testing"
 
+	"starbook/gpu"
 	"starbook/gpu/cpu"
 	"starbook/gpu/model"
 )
@@ -50,4 +52,49 @@ func BenchmarkUpdate(b *testing.B) {
 		rows += u.Rows
 	}
 	b.ReportMetric(float64(rows)/b.Elapsed().Seconds(), "tokens/s")
+}
+
+// BenchmarkRows makes updates of 8 examples of 512 tokens at SmolLM2-135M's shape, so many
+// rows at a time: on a CPU more of them cost memory, and little depends on it else.
+func BenchmarkRows(b *testing.B) {
+	dev, err := cpu.New(cpu.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer dev.Close()
+	m, err := model.Random(dev, model.Config{
+		Vocab: 49152, Hidden: 576, FeedForward: 1536, Layers: 30, Heads: 9, KVHeads: 3, HeadDim: 64,
+		MaxPositions: 512, NormEps: 1e-5, Tied: true, Rope: model.Rope{Theta: 1e5, Kind: "default"},
+	}, gpu.BF16, 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer m.Close()
+	a, err := model.NewAdapter(m, model.LoRA{Rank: 16, Alpha: 32, Targets: []string{"all-linear"}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer a.Close()
+	examples := filled(8*512, m.Config)
+	for _, c := range []struct{ rows, level int }{
+		{512, model.RecomputeCheap}, {1024, model.RecomputeCheap}, {4096, model.RecomputeCheap}, {1024, model.RecomputeNone}, {1024, model.RecomputeBlocks},
+	} {
+		b.Run(fmt.Sprintf("%d/recompute%d", c.rows, c.level), func(b *testing.B) {
+			o := Default()
+			o.Batch, o.MicroTokens, o.Recompute, o.MaxSteps = len(examples), c.rows, c.level, b.N
+			tr, err := New(m, a, examples, nil, o)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer tr.Close()
+			b.ResetTimer()
+			for _, err := range tr.Steps(b.Context()) {
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(8*512*b.N)/b.Elapsed().Seconds(), "tokens/s")
+			b.ReportMetric(float64(tr.pass.Bytes())/(1<<20), "MiB")
+		})
+	}
 }

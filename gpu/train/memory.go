@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sort"
+	"strings"
 
 	"starbook/gpu"
 	"starbook/gpu/model"
@@ -19,8 +20,9 @@ type Memory struct {
 
 	Weights, Adapter, Moments, Activations, Scratch int // bytes; Adapter with its gradients, or those of all weights
 
-	Peak int // bytes that are taken at most
-	Room int // bytes that the device had left; 0: not known, and then no bytes are
+	Peak   int // bytes that tensors take at most
+	Copies int // bytes of what is trained that the host holds beside that; 0 if the device's memory is its own
+	Room   int // bytes that were left; 0: not known, and then no bytes are
 }
 
 // String says what takes how much.
@@ -28,10 +30,16 @@ func (m Memory) String() string {
 	s := fmt.Sprintf("%d rows at a time, in %d micro-batches an update at most, recompute %d", m.Rows, m.Micro, m.Recompute)
 	if m.Room > 0 {
 		s += fmt.Sprintf(": %s more of %s that are left; weights %s, adapter and gradients %s, moments %s, activations %s, scratch %s",
-			mib(m.Peak), mib(m.Room), mib(m.Weights), mib(m.Adapter), mib(m.Moments), mib(m.Activations), mib(m.Scratch))
+			mib(m.All()), mib(m.Room), mib(m.Weights), mib(m.Adapter), mib(m.Moments), mib(m.Activations), mib(m.Scratch))
+		if m.Copies > 0 {
+			s += ", copies " + mib(m.Copies)
+		}
 	}
 	return s
 }
+
+// All returns the bytes that a training takes at most.
+func (m Memory) All() int { return m.Peak + m.Copies }
 
 func mib(bytes int) string { return fmt.Sprintf("%.0f MiB", float64(bytes)/(1<<20)) }
 
@@ -55,7 +63,10 @@ func Plan(dev gpu.Device, open Opener, train, eval []Example, o Options, cheaper
 		return Memory{}, fmt.Errorf("train: there are no examples")
 	}
 	longest, want := roomFor(train, eval, o)
-	p := planner{room: dev.Room(), open: open, longest: longest, want: want, update: largestUpdate(sizesOf(train), o.Batch), o: o}
+	if onHost(dev) {
+		want = max(longest, min(want, enough))
+	}
+	p := planner{room: dev.Room(), host: onHost(dev), open: open, longest: longest, want: want, update: largestUpdate(sizesOf(train), o.Batch), o: o}
 	if p.room == 0 {
 		level := o.Recompute
 		if level < 0 {
@@ -76,12 +87,23 @@ type planner struct {
 	rehearse              func() gpu.Device
 	open                  Opener
 	room                  int
-	longest, want, update int // rows of the longest example, of the largest batch, and of the largest update
+	host                  bool // memory is the host's
+	longest, want, update int  // rows of the longest example, of the largest batch, and of the largest update
 	o                     Options
 }
 
-// enough is the rows of a micro-batch that keep a GPU busy.
+// enough is the rows of a micro-batch that keep a device busy.
 const enough = 1024
+
+// onHost reports whether a device's memory is the host's. Others want some of it
+// too: no more rows are computed at a time than is enough, and what is cheap is
+// computed again.
+func onHost(dev gpu.Device) bool { return strings.HasPrefix(dev.Kind(), "cpu") }
+
+// copies is the floats on the host for each number that is trained: the best
+// so far, a state of three more, one of its tensors as bytes, and what the
+// garbage collector has not come to of an earlier one.
+const copies = 8
 
 // choose returns the best way that fits, the zero Memory if none does.
 func (p *planner) choose() (Memory, error) {
@@ -90,6 +112,9 @@ func (p *planner) choose() (Memory, error) {
 		{model.RecomputeNone, p.want},
 		{model.RecomputeCheap, max(p.longest, min(p.want, enough))},
 		{model.RecomputeBlocks, p.longest},
+	}
+	if p.host {
+		ways = ways[1:]
 	}
 	if l := p.o.Recompute; l >= 0 {
 		ways = []way{{l, p.longest}}
@@ -113,7 +138,7 @@ func (p *planner) most(level, least int) (Memory, error) {
 		if err != nil {
 			failed = err
 		}
-		if err == nil && m.Peak <= p.room {
+		if err == nil && m.All() <= p.room {
 			best = m
 			return true
 		}
@@ -149,20 +174,27 @@ func (p *planner) try(rows, level int) (Memory, error) {
 		m.Adapter = a.Params.Bytes()
 		m.Weights -= m.Adapter
 	} else if t.Params() != nil {
-		m.Adapter = t.Params().Bytes() / 2 // the gradients; the weights are the others
+		m.Adapter = t.Params().Bytes() - gpu.F32.Bytes(t.Params().Len()) // the gradients; the weights are the others
 		m.Weights -= m.Adapter
 	}
 	o := p.o
-	o.MicroTokens, o.Recompute, o.MaxSteps, o.EvalSteps = rows, level, 3, 1
+	o.MicroTokens, o.Recompute, o.MaxSteps, o.EvalSteps = rows, level, 3, -1
 	full := filled(rows, t.Config)
 	o.Batch = len(full)
 	tr, err := New(t, a, full, full, o)
 	if err != nil {
 		return m, err
 	}
+	if p.host {
+		m.Copies = gpu.F32.Bytes(copies * tr.params.Len())
+	}
 	m.Moments = gpu.F32.Bytes(2*tr.params.Len() + gpu.GuardLen)
 	m.Activations = part() - m.Moments
+	tr.Hold(1) // as where an evaluation is due
 	for _, err := range tr.Steps(context.Background()) {
+		if err == nil {
+			_, err = tr.Evaluate(context.Background()) // keeps no weights as the best
+		}
 		if err != nil {
 			return m, err
 		}
@@ -197,17 +229,17 @@ func (p *planner) refuse(cheaper []Cheaper) error {
 		return err
 	}
 	text := fmt.Sprintf("the longest example has %d tokens, which need %s, and %s are left (weights %s, adapter and gradients %s, moments %s): ",
-		p.longest, mib(need.Peak), mib(p.room), mib(need.Weights), mib(need.Adapter), mib(need.Moments))
+		p.longest, mib(need.All()), mib(p.room), mib(need.Weights), mib(need.Adapter), mib(need.Moments))
 	for level := p.o.Recompute + 1; p.o.Recompute >= 0 && level <= model.RecomputeBlocks; level++ {
 		if m, err := p.most(level, p.longest); err != nil || m.Rows > 0 {
-			return errors.Join(err, fmt.Errorf("train: %schoose recompute = %d, with which it is %s", text, level, mib(m.Peak)))
+			return errors.Join(err, fmt.Errorf("train: %schoose recompute = %d, with which it is %s", text, level, mib(m.All())))
 		}
 	}
 	for _, c := range cheaper {
 		q := *p
 		q.open, q.o.Recompute = c.Open, -1
 		if m, err := q.choose(); err != nil || m.Rows > 0 {
-			return errors.Join(err, fmt.Errorf("train: %schoose %s, with which it is %s", text, c.Change, mib(m.Peak)))
+			return errors.Join(err, fmt.Errorf("train: %schoose %s, with which it is %s", text, c.Change, mib(m.All())))
 		}
 	}
 	q := *p

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 
 	"starbook/gpu"
@@ -96,42 +97,48 @@ func ReadPast(path string) (Past, error) {
 
 // Write writes s as a safetensors file whose metadata holds the rest as JSON.
 func (s *State) Write(w io.Writer) error {
-	tensors, metadata, err := s.encode()
+	f, err := s.file()
 	if err != nil {
 		return err
 	}
-	return safetensors.Write(w, tensors, metadata)
+	return safetensors.WriteFunc(w, f.tensors, f.metadata, f.data)
 }
 
 // WriteFile writes s to path, whole or not at all.
 func (s *State) WriteFile(path string) error {
-	tensors, metadata, err := s.encode()
+	f, err := s.file()
 	if err != nil {
 		return err
 	}
-	return safetensors.WriteFile(path, tensors, metadata, nil)
+	return safetensors.WriteFile(path, f.tensors, f.metadata, f.data)
 }
 
-func (s *State) encode() ([]safetensors.Tensor, map[string]string, error) {
+// stateFile is a State as a safetensors file has it.
+type stateFile struct {
+	tensors  []safetensors.Tensor
+	metadata map[string]string
+	data     func(safetensors.Tensor) ([]byte, error) // of one tensor, until the next call
+}
+
+func (s *State) file() (stateFile, error) {
 	text, err := json.Marshal(s.header)
 	if err != nil {
-		return nil, nil, fmt.Errorf("train: write state: %w", err)
+		return stateFile{}, fmt.Errorf("train: write state: %w", err)
 	}
-	var tensors []safetensors.Tensor
-	for _, part := range []struct {
-		name   string
-		values []float32
-	}{{"best", s.best}, {"m", s.m}, {"v", s.v}, {"w", s.w}} {
-		if part.values == nil {
-			continue
-		}
-		raw, err := safetensors.AppendF32(nil, "F32", part.values)
-		if err != nil {
-			return nil, nil, fmt.Errorf("train: write state: %w", err)
-		}
-		tensors = append(tensors, safetensors.Tensor{Name: part.name, DType: "F32", Shape: []int{len(part.values)}, Data: raw})
+	values := map[string][]float32{"m": s.m, "v": s.v, "w": s.w}
+	if s.best != nil {
+		values["best"] = s.best
 	}
-	return tensors, map[string]string{"state": string(text)}, nil
+	f := stateFile{metadata: map[string]string{"state": string(text)}}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		f.tensors = append(f.tensors, safetensors.Tensor{Name: name, DType: "F32", Shape: []int{len(values[name])}})
+	}
+	var raw []byte // one tensor at a time: those of a full model are large
+	f.data = func(t safetensors.Tensor) (_ []byte, err error) {
+		raw, err = safetensors.AppendF32(raw[:0], "F32", values[t.Name])
+		return raw, err
+	}
+	return f, nil
 }
 
 // ReadState reads the file that WriteFile or Write wrote.

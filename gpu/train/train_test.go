@@ -238,13 +238,14 @@ func TestUpdatesDoNotDependOnMicroBatches(t *testing.T) {
 }
 
 func updatesDoNotDependOnMicroBatches(t *testing.T, dev gpu.Device) {
-	qwen2, qwen3 := tiny(), tiny()
+	qwen2, qwen3, tied := tiny(), tiny(), tiny()
+	tied.Tied = true
 	qwen2.Family, qwen2.Window, qwen2.Sliding = "Qwen2ForCausalLM", 4, []bool{false, true}
 	qwen3.Family = "Qwen3ForCausalLM"
 	for _, c := range []struct {
 		cfg  model.Config
 		full bool
-	}{{tiny(), false}, {tiny(), true}, {qwen2, true}, {qwen3, true}, {qwen3, false}} {
+	}{{tiny(), false}, {tiny(), true}, {qwen2, true}, {qwen3, true}, {qwen3, false}, {tied, true}} {
 		var want []byte
 		for _, rows := range []int{1000, 20, 1} {
 			o := options()

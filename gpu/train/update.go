@@ -55,6 +55,7 @@ func (t *Trainer) launch(ctx context.Context, s int) (*flight, error) {
 	if err := t.accumulate(ctx, f); err != nil {
 		return nil, fmt.Errorf("train: update %d: %w", f.u.Step, err)
 	}
+	t.params.Join()
 	t.dev.SumSquares(t.guard.Slice(gpu.GuardSquares, gpu.GuardSquares+1), t.params.G)
 	t.dev.Guard(t.guard)
 	t.descend(f.u)
@@ -125,11 +126,10 @@ func shuffle(seed uint64, epoch, n int) []int {
 }
 
 // accumulate leaves the gradient of the summed loss of f's examples in
-// params.G, and that sum in the guard. It is computed MicroTokens rows at a time;
-// how it is cut makes no difference (but for tied tables in full training,
-// which get gradients from both their uses: there it does in the last bits).
+// params.G, to be joined, and that sum in the guard. It is computed MicroTokens
+// rows at a time; how it is cut makes no difference.
 func (t *Trainer) accumulate(ctx context.Context, f *flight) error {
-	t.dev.Zero(t.params.G)
+	t.params.Clear()
 	sum := t.guard.Slice(gpu.GuardLoss, gpu.GuardLoss+1)
 	t.dev.Zero(sum)
 	for done := 0; done < len(f.list); {
