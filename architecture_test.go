@@ -30,7 +30,7 @@ var allowed = map[string][]string{
 	"gpu/token":             {},
 	"gpu/chat":              {"gpu/chat/jinja", "gpu/token"},
 	"gpu/chat/jinja":        {},
-	"gpu/ref":               {"gpu"},
+	"gpu/ref":               {"gpu", "gpu/safetensors"},
 	"gpu/cpu":               {"gpu"},
 	"gpu/cpu/internal/peer": {"gpu"}, // OpenBLAS, for the benchmark beside it
 	"gpu/cuda": {

@@ -25,7 +25,7 @@ type loraMergeArgs struct {
 func (a *loraMergeArgs) check() error { return a.checkChat() }
 
 func loraMerge() Func {
-	return step("lora.merge", 1, runtime.GPU, "Folds an adapter into its base, rounding once, and says what the rounding lost.\n"+
+	return step("lora.merge", 2, runtime.GPU, "Folds an adapter into its base, rounding once, and says what the rounding lost.\n"+
 		".retained is the share of the change that survived, .error the relative size of what was added; with probe also\n"+
 		".kl, how far the merged model's predictions are from those of base and adapter, in nats per token, and .agree, how often\n"+
 		"their likeliest tokens agree.",

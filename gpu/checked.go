@@ -363,6 +363,16 @@ func (c *checked) AdamW(w, g, m, v, guard Buf, o AdamW) {
 	}
 }
 
+func (c *checked) Merge(out []byte, w, b, a Buf, dim int, m Merge) Merged {
+	if c.require(m.Type == F32 || m.Type == BF16 || m.Type == F16, "merge: into %v: F32, BF16 and F16 exist", m.Type) &&
+		c.require(m.Rank >= 0 && whole(w, dim) >= 0 && dim%w.Type.Block() == 0, "merge: w has %d elements of %v, and a row %d", w.Len, w.Type, dim) &&
+		c.ok("merge", sizes{{"b", b, whole(w, dim) * m.Rank}, {"a", a, m.Rank * dim}}) &&
+		c.require(len(out) == m.Type.Bytes(w.Len), "merge: out has %d bytes: it needs %d", len(out), m.Type.Bytes(w.Len)) {
+		return c.Device.Merge(out, w, b, a, dim, m)
+	}
+	return Merged{Broken: -1}
+}
+
 func (c *checked) Argmax(ids []int32, logp []float32, logits Buf, vocab int) {
 	if c.require(vocab > 0 && len(ids) == len(logp), "argmax: %d ids, %d log-probabilities, %d words", len(ids), len(logp), vocab) &&
 		c.ok("argmax", sizes{{"logits", logits, len(ids) * vocab}}) {

@@ -39,6 +39,9 @@ func TestWrongArguments(t *testing.T) {
 		"adamw: step 0":    func() { d.AdamW(f(1), f(1), f(1), f(1), gpu.Buf{}, gpu.AdamW{}) },
 		"adamw: the guard": func() { d.AdamW(f(1), f(1), f(1), f(1), f(1), gpu.AdamW{Step: 1}) },
 		"guard: guard has": func() { d.Guard(f(2)) },
+		"merge: b has 1":   func() { d.Merge(make([]byte, 8), f(2), f(1), f(2), 1, gpu.Merge{Rank: 2}) },
+		"merge: out has":   func() { d.Merge(make([]byte, 8), f(2), f(2), f(1), 1, gpu.Merge{Rank: 1, Type: gpu.BF16}) },
+		"merge: into Q8_0": func() { d.Merge(nil, f(2), f(2), f(1), 1, gpu.Merge{Rank: 1, Type: gpu.Q8_0}) },
 		"argmax: logits":   func() { d.Argmax(make([]int32, 2), make([]float32, 2), f(3), 2) },
 		"length 3 of row": func() {
 			d.AttentionCached(f(4), f(4), f(4), f(4), gpu.Cached{Slot: []int32{0}, Len: []int32{3}, Context: 2, Heads: 2, KVHeads: 1, Dim: 2})

@@ -230,6 +230,12 @@ type Ops interface {
 	// 1e-6)) if o.MaxNorm > 0; and the moments are corrected for the Step that it
 	// would be without the skips.
 	AdamW(w, g, m, v, guard Buf, o AdamW)
+	// Merge writes W' = W + Δ with Δ = scale·B·A to out, as little-endian elements
+	// of m.Type, and waits for the device. Δ is summed along R in float64, where the
+	// product of two floats is exact, and rounded to float32, in which it is added to
+	// W; that sum is rounded once. So all devices write the same bytes. w (rows, dim)
+	// of any type, b (rows, R) and a (R, dim) F32.
+	Merge(out []byte, w, b, a Buf, dim int, m Merge) Merged
 	// Argmax writes the index of the largest logit of each row (the first of
 	// equals) and its log-probability. It waits for the device.
 	Argmax(ids []int32, logp []float32, logits Buf, vocab int)

@@ -29,6 +29,7 @@
 #include "gemm.h"
 #include "ops.h"
 #include "blocks.h"
+#include "merge.h"
 #include "few.h"
 #include "rows.h"
 #include "attention.h"

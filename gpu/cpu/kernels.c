@@ -174,6 +174,10 @@ void cross_entropy(int isa, float *loss, float *logits, const int32_t *targets, 
 void argmax(int isa, int32_t *ids, float *logp, const float *logits, long rows, long vocab) {
   PICK(argmax, ids, logp, logits, rows, vocab);
 }
+void merge(int isa, void *out, int type, const float *w, const float *b, const float *a, long rows, long dim, long rank,
+           float scale, int twice, Merged *sum) {
+  PICK(merge, out, type, w, b, a, rows, dim, rank, scale, twice, sum);
+}
 long attention_size(int isa, long len, long dim) { return PICK(attention_size, len, dim); }
 void attention(int isa, float *out, float *lse, const float *q, const float *k, const float *v, const Seq *s, long head, float *work) {
   PICK(attention, out, lse, q, k, v, s, head, work);

@@ -6,7 +6,8 @@
 
 enum { ISA_128, ISA_AVX2, ISA_AVX512, ISA_PAIRS, ISA_AMX, ISA_NONE };
 
-enum { TYPE_F16, TYPE_Q8_0, TYPE_Q4_0, TYPE_Q4_1, TYPE_Q4_K, TYPE_Q6_K, TYPE_NF4 }; // of weights only
+enum { TYPE_F16, TYPE_Q8_0, TYPE_Q4_0, TYPE_Q4_1, TYPE_Q4_K, TYPE_Q6_K, TYPE_NF4, // of weights only
+       TYPE_F32, TYPE_BF16 };
 
 // Operand is one side of a product, as lanes along the result and steps along
 // the sum: element (l, s) lies at p[l*lane + s*step]. One of the two is 1.
@@ -35,6 +36,13 @@ typedef struct {
   long first, len, heads, kv, dim, window;
   float scale;
 } Seq;
+
+// Merged is gpu.Merged without the count of weights.
+typedef struct {
+  double dot, delta, lost;
+  long changed, broken;
+} Merged;
+enum { MERGE_ROWS = 4, MERGE_COLS = 256 }; // the most rows that merge takes; the columns of which sums are in the cache
 
 int isa_best(void);  // the widest that this CPU has; all above AVX-512 is for products of bfloat16 only
 int isa_pairs(void); // whether it multiplies pairs of bfloat16
@@ -70,6 +78,8 @@ void head_norm_back(int isa, float *d, const float *x, const float *bias, const 
 void head_norm_back_w(int isa, float *dw, const float *d, const float *x, const float *bias, const float *inv, long rows, long heads, long dim, long c0, long c1);
 void sum_rows(int isa, float *y, const float *x, long rows, long dim, long c0, long c1);
 void cross_entropy(int isa, float *loss, float *logits, const int32_t *targets, long rows, long vocab, float scale);
+void merge(int isa, void *out, int type, const float *w, const float *b, const float *a, long rows, long dim, long rank,
+           float scale, int twice, Merged *sum);
 void argmax(int isa, int32_t *ids, float *logp, const float *logits, long rows, long vocab);
 
 long attention_size(int isa, long len, long dim); // floats of work space, enough for the backward pass too

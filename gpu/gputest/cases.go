@@ -28,6 +28,7 @@ var cases = []struct {
 	{"sumsquares", sumSquares},
 	{"sum", sum},
 	{"adamw", adamw},
+	{"merge", merge},
 	{"argmax", argmax},
 }
 

@@ -3,10 +3,13 @@
 package model
 
 import (
+	"bytes"
 	"math"
+	"path/filepath"
 	"testing"
 
 	"starbook/gpu"
+	"starbook/gpu/cpu"
 	"starbook/gpu/cuda"
 )
 
@@ -128,6 +131,34 @@ func TestGenerateInBF16(t *testing.T) {
 			if got := c.MeanLogProb(); !(math.Abs(scores[i].NLL+got) <= 0.03) {
 				t.Errorf("%s: prompt %d: mean log-probability %v while generating, %v of the whole", name, i, got, -scores[i].NLL)
 			}
+		}
+	}
+}
+
+// A merge on the GPU writes the bytes that one on the CPU does.
+func TestMergeOnCUDA(t *testing.T) {
+	host, err := cpu.New(cpu.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer host.Close()
+	for _, o := range []MergeOptions{{}, {TwoRoundings: true}, {Type: "F32"}, {Type: "F16"}} {
+		var files [2][]byte
+		var reports [2]Merged
+		for i, dev := range []gpu.Device{onCUDA(t), host} {
+			m, out := openGolden(t, dev, "llama"), t.TempDir()
+			a := openGoldenAdapter(t, m, "llama", "adapter")
+			if reports[i], err = a.Merge(t.Context(), golden("llama"), out, o); err != nil {
+				t.Fatal(err)
+			}
+			files[i] = readFile(t, filepath.Join(out, "model.safetensors"))
+		}
+		if !bytes.Equal(files[0], files[1]) {
+			t.Errorf("%+v: other bytes than on the CPU", o)
+		}
+		got, want := reports[0].Total, reports[1].Total
+		if math.Abs(got.Retained-want.Retained) > 1e-12 || math.Abs(got.Error-want.Error) > 1e-12 || got.Changed != want.Changed {
+			t.Errorf("%+v: %+v, on the CPU %+v", o, got, want)
 		}
 	}
 }

@@ -3,6 +3,8 @@ package model
 import (
 	"fmt"
 	"math"
+
+	"starbook/gpu"
 )
 
 // Fidelity says how much of an adapter survived the rounding of a merge to the
@@ -50,38 +52,14 @@ func (m Merged) Advice(dtype string) string {
 	return said + ": use the adapter unmerged, merge into float16 (8 times as precise, up to 65504), or into float32"
 }
 
-// sums is what Fidelity is computed from.
-type sums struct {
-	dot, delta, lost float64 // <W'-W, Δ>, |Δ|², |W'-W-Δ|²
-	changed, n       int
-}
-
-// compare adds up weights before and after, of which the latter should be
-// delta more. at is the place of the first, for errors.
-func (s *sums) compare(was, now, delta []float32, at int, dtype string) error {
-	for i := range was {
-		if x := float64(now[i]); math.IsNaN(x) || math.IsInf(x, 0) {
-			return fmt.Errorf("weight %d becomes %g: the adapter is broken, or the weight too large for %s", at+i, x, dtype)
-		}
-		got, want := float64(now[i])-float64(was[i]), float64(delta[i])
-		s.dot += got * want
-		s.delta += want * want
-		s.lost += (got - want) * (got - want)
-		if got != 0 {
-			s.changed++
-		}
-	}
-	s.n += len(was)
-	return nil
-}
-
-func (s sums) fidelity(name string) Fidelity {
+// fidelity says what the sums over a tensor's weights come to.
+func fidelity(name string, s gpu.Merged) Fidelity {
 	f := Fidelity{Name: name, Retained: 1}
-	if s.n > 0 {
-		f.Changed = float64(s.changed) / float64(s.n)
+	if s.Weights > 0 {
+		f.Changed = float64(s.Changed) / float64(s.Weights)
 	}
-	if s.delta > 0 {
-		f.Retained, f.Error = s.dot/s.delta, math.Sqrt(s.lost/s.delta)
+	if s.Delta > 0 {
+		f.Retained, f.Error = s.Dot/s.Delta, math.Sqrt(s.Lost/s.Delta)
 	}
 	return f
 }

@@ -48,9 +48,10 @@ func quantised(t safetensors.Tensor) bool {
 }
 
 // Merge writes the model in the directory base, with a folded into its
-// weights, to the directory out: W' = W + scale·B·A, summed in float32 and
-// rounded once. It reads and writes tensor by tensor; files, shards and
-// everything beside the weights stay as they are, but for what o.Type changes.
+// weights, to the directory out: W' = W + scale·B·A, rounded once, computed where
+// a is; every device makes the same bytes (gpu.Ops.Merge). It reads and writes
+// tensor by tensor; files, shards and everything beside the weights stay as they
+// are, but for what o.Type changes.
 func (a *Adapter) Merge(ctx context.Context, base, out string, o MergeOptions) (Merged, error) {
 	if err := o.check(); err != nil {
 		return Merged{}, err
@@ -67,7 +68,6 @@ func (a *Adapter) Merge(ctx context.Context, base, out string, o MergeOptions) (
 	if err != nil {
 		return Merged{}, fmt.Errorf("model: merge: %w", err)
 	}
-	defer m.a.Params.dev.Free(m.delta)
 	if err := m.beside(base, out); err != nil {
 		return Merged{}, fmt.Errorf("model: merge: %w", err)
 	}
@@ -89,10 +89,8 @@ type merger struct {
 	pairs   map[string]pair  // by the name of the weight
 	whole   map[string]saved // by the name of the weight
 	untied  bool             // the last shard gets an lm_head of its own
-	delta   gpu.Buf          // room for blockRows of the widest W
-	raw     []byte
-	w, d, s []float32 // of some rows: W, Δ and their sum
-	sums    []sums
+	raw     []byte           // of the present tensor
+	total   gpu.Merged
 	merged  []Fidelity
 }
 
@@ -122,24 +120,24 @@ type pair struct {
 	a, b gpu.Buf // (R, in), (out, R)
 }
 
-// blockRows is how many rows of a matrix are merged at a time.
+// blockRows is how many rows of a matrix are on the device at a time.
 const blockRows = 1024
 
 func newMerger(ctx context.Context, a *Adapter, files source, o MergeOptions) (*merger, error) {
 	m := &merger{ctx: ctx, a: a, o: o, files: files, shards: shardsOf(files), pairs: make(map[string]pair), whole: make(map[string]saved)}
+	m.total.Broken = -1
 	for _, name := range files.Names() {
 		if t, _ := files.Tensor(name); quantised(t) && o.Type == "" {
 			return nil, fmt.Errorf("%s is quantised (%s): a sum is not; say whether to decode to float16 or float32", name, t.DType)
 		}
 	}
-	widest, p, modules := 0, a.Params, a.modules
+	p, modules := a.Params, a.modules
 	for i, mod := range modules {
 		ta, tb := p.Tensors[i], p.Tensors[len(modules)+i]
 		m.pairs[mod.name+".weight"] = pair{mod, p.W.Slice(ta.From, ta.From+ta.Len()), p.W.Slice(tb.From, tb.From+tb.Len())}
 		if err := m.fits(mod.name+".weight", []int{mod.out, mod.in}); err != nil {
 			return nil, err
 		}
-		widest = max(widest, mod.in)
 	}
 	for _, s := range a.saved {
 		name := s.weight.name
@@ -149,8 +147,7 @@ func newMerger(ctx context.Context, a *Adapter, files source, o MergeOptions) (*
 			return nil, err
 		}
 	}
-	m.delta = p.dev.Alloc(gpu.F32, blockRows*widest)
-	return m, p.dev.Sync()
+	return m, nil
 }
 
 func (m *merger) fits(name string, shape []int) error {
@@ -212,63 +209,46 @@ func (m *merger) merge(t safetensors.Tensor) ([]byte, error) {
 			p.out, p.in = t.Shape[0], t.Shape[1]
 		}
 	}
-	m.raw = m.raw[:0]
-	var s sums
-	for from := 0; from < p.out; from += blockRows {
-		if err := m.rows(t, was, p, from, min(blockRows, p.out-from), &s); err != nil {
-			return nil, err
-		}
+	sum, err := m.fold(t, was, p)
+	if err != nil {
+		return nil, err
 	}
 	if changes {
-		m.sums = append(m.sums, s)
-		m.merged = append(m.merged, s.fidelity(t.Name))
+		m.total.Add(sum)
+		m.merged = append(m.merged, fidelity(t.Name, sum))
 	}
 	return m.raw, nil
 }
 
-// rows appends n rows of the result to m.raw. Without an adapter, p has no rank.
-func (m *merger) rows(t, was safetensors.Tensor, p pair, from, n int, s *sums) error {
-	dev, size := m.a.Params.dev, n*p.in
-	m.w, m.d, m.s = grow(m.w, size), grow(m.d, size), grow(m.s, size)
-	if quantised(was) {
-		typ, _ := typeOf(was.DType)
-		copy(m.w, typ.Decode(was.Data[typ.Bytes(from*p.in):typ.Bytes(from*p.in+size)]))
-	} else if err := was.ReadF32(m.w, from*p.in); err != nil {
-		return err
-	}
-	clear(m.d)
-	if p.rank > 0 {
-		delta := m.delta.Slice(0, size)
-		b := p.b.Slice(from*p.rank, (from+n)*p.rank)
-		dev.MatMul(gpu.M(delta, n, p.in), gpu.M(b, n, p.rank), gpu.M(p.a, p.rank, p.in), p.scale, 0)
-		dev.Download(m.d, delta)
-		if err := dev.Sync(); err != nil {
-			return err
-		}
-	}
-	copy(m.s, m.d)
-	if m.o.TwoRoundings {
-		rounded, err := safetensors.AppendF32(nil, t.DType, m.d)
+// fold leaves the bytes of t in m.raw: those of was with p folded into them, on
+// the device, some rows at a time. Without an adapter, p has no rank.
+func (m *merger) fold(t, was safetensors.Tensor, p pair) (gpu.Merged, error) {
+	typ, _ := typeOf(t.DType)
+	sum, dev, row := gpu.Merged{Broken: -1}, m.a.Params.dev, typ.Bytes(p.in)
+	m.raw = grow(m.raw, p.out*row)
+	for from := 0; from < p.out; from += blockRows {
+		to := min(from+blockRows, p.out)
+		part, size := was, len(was.Data)/p.out
+		part.Data = was.Data[from*size : to*size]
+		w, err := place(dev, part)
 		if err != nil {
-			return err
+			return sum, err
 		}
-		if err := (safetensors.Tensor{Name: t.Name, DType: t.DType, Shape: []int{size}, Data: rounded}).ReadF32(m.s, 0); err != nil {
-			return err
+		var b gpu.Buf
+		if p.rank > 0 {
+			b = p.b.Slice(from*p.rank, to*p.rank)
+		}
+		sum.Add(dev.Merge(m.raw[from*row:to*row], w, b, p.a, p.in, gpu.Merge{Rank: p.rank, Scale: p.scale, Type: typ, Twice: m.o.TwoRoundings}))
+		dev.Free(w)
+		if err := dev.Sync(); err != nil {
+			return sum, err
 		}
 	}
-	for i, w := range m.w {
-		m.s[i] += w
+	if i := sum.Broken; i >= 0 {
+		x := typ.Decode(m.raw[typ.Bytes(i):typ.Bytes(i+1)])[0]
+		return sum, fmt.Errorf("weight %d becomes %g: the adapter is broken, or the weight too large for %s", i, x, t.DType)
 	}
-	at := len(m.raw)
-	var err error
-	if m.raw, err = safetensors.AppendF32(m.raw, t.DType, m.s); err != nil {
-		return err
-	}
-	now := safetensors.Tensor{Name: t.Name, DType: t.DType, Shape: []int{size}, Data: m.raw[at:]}
-	if err := now.ReadF32(m.s, 0); err != nil {
-		return err
-	}
-	return s.compare(m.w, m.s, m.d, from*p.in, t.DType)
+	return sum, nil
 }
 
 // replace returns the bytes of a weight that the adapter brings along whole.
@@ -288,21 +268,11 @@ func (m *merger) replace(t safetensors.Tensor, s saved) ([]byte, error) {
 	return m.raw, err
 }
 
-func (m *merger) report() Merged {
-	var total sums
-	for _, s := range m.sums {
-		total.dot += s.dot
-		total.delta += s.delta
-		total.lost += s.lost
-		total.changed += s.changed
-		total.n += s.n
-	}
-	return Merged{total.fidelity(""), m.merged}
-}
+func (m *merger) report() Merged { return Merged{fidelity("", m.total), m.merged} }
 
-func grow(s []float32, n int) []float32 {
+func grow[T any](s []T, n int) []T {
 	if cap(s) < n {
-		return make([]float32, n)
+		return make([]T, n)
 	}
 	return s[:n]
 }
