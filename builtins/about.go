@@ -77,6 +77,9 @@ func (w *writing) answers(ctx context.Context, questions []teacher.Request) ([]s
 			}
 		}
 	}
+	if err := w.fetch(ctx, all, 0); err != nil {
+		return nil, err
+	}
 	quote, err := teacher.NewQuote(w.to, w.ledger, all, w.on.model, w.on.price)
 	if err != nil {
 		return nil, err
@@ -86,7 +89,7 @@ func (w *writing) answers(ctx context.Context, questions []teacher.Request) ([]s
 			return nil, err
 		}
 	}
-	tally, err := w.all(ctx, all, len(questions))
+	tally, err := w.put(ctx, all, quote)
 	if err != nil {
 		return nil, err
 	}

@@ -302,6 +302,30 @@ func TestGenerateByBatch(t *testing.T) {
 	}
 }
 
+// Whatever asks about rows can ask by batch, at half the price.
+func TestSampleByBatch(t *testing.T) {
+	b := newBench(t)
+	b.host.Consent, b.host.BatchPoll = agreed, 10*time.Millisecond
+	s := startStub(t, stub.Options{BatchTime: 20 * time.Millisecond})
+	if _, err := b.run(fmt.Sprintf(`
+rows = data.rows([{"id": "q%%d" %% i, "prompt": "question %%d" %% i, "answer": "x"} for i in range(5)])
+def good(prompt, answer, want):
+    return True
+got = distill.sample(rows, teacher = %q, price = [1, 5], max_tokens = 2000, n = 2, grader = good, budget_usd = 1, mode = "batch")
+eq(got.rows, 5)
+`, s.URL+"/v1#m")); err != nil {
+		t.Fatal(err)
+	}
+	billed := s.Ledger()
+	if s.Batches() != 1 || billed.Billed != 10 {
+		t.Errorf("%d batches, %d answers billed", s.Batches(), billed.Billed)
+	}
+	want := (float64(billed.Input) + 5*float64(billed.Output)) / 2e6
+	if got := b.number("SELECT total(cost_usd) FROM step WHERE name = 'distill.sample'"); got < want*0.999999 || got > want*1.000001 {
+		t.Errorf("the step cost $%v, the bill is $%v", got, want)
+	}
+}
+
 // Refusals alone are no dataset, and no error of the teacher's to be quoted.
 func TestOnlyRefusals(t *testing.T) {
 	_, err := newBench(t).run(`

@@ -118,11 +118,7 @@ func (a *generateArgs) ask(ctx context.Context, h *Host, k *asking, t Teacher) (
 			return known, tally, err
 		}
 	}
-	if a.Mode == "batch" {
-		tally, err = k.ship(ctx, questions, quote.Questions)
-	} else {
-		tally, err = k.all(ctx, questions, quote.Rows)
-	}
+	tally, err = k.put(ctx, questions, quote)
 	return known, tally, errors.Join(bad, err)
 }
 

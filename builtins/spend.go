@@ -130,9 +130,12 @@ func (a *asking) fetch(ctx context.Context, questions iter.Seq[teacher.Request],
 	return a.setBudget()
 }
 
-// ship asks through the provider's batch service.
-func (a *asking) ship(ctx context.Context, questions iter.Seq[teacher.Request], total int) (teacher.Tally, error) {
-	return teacher.Ship(ctx, a.to, a.ledger, questions, a.options(total))
+// put asks what was quoted, now or through the provider's batch service.
+func (a *asking) put(ctx context.Context, questions iter.Seq[teacher.Request], q teacher.Quote) (teacher.Tally, error) {
+	if a.spend.Mode == "batch" {
+		return teacher.Ship(ctx, a.to, a.ledger, questions, a.options(q.Questions))
+	}
+	return a.all(ctx, questions, q.Rows)
 }
 
 // progress shows rate, cost and what the whole will cost, ten times a second.

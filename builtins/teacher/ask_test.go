@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 
 // quick are deadlines and retries for tests.
 var (
-	quick = Deadlines{Dial: time.Second, Reply: time.Second, Idle: time.Second, Total: 1500 * time.Millisecond}
+	quick = Deadlines{Dial: 5 * time.Second, Reply: 2 * time.Second, Idle: 2 * time.Second, Total: 4 * time.Second} // a busy machine is slow as well
 	brisk = Retry{Attempts: 4, Base: time.Millisecond, Cap: 5 * time.Millisecond, Total: 5 * time.Second, Drain: time.Second, Seed: 1}
 )
 
@@ -237,9 +238,15 @@ func TestTheKeyIsNotInTheQuestion(t *testing.T) {
 }
 
 func TestInterruptWaitsForReplies(t *testing.T) {
-	s := start(t, stub.Options{Latency: 50 * time.Millisecond})
 	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(75*time.Millisecond, cancel)
+	defer cancel()
+	var arrived atomic.Int32
+	s := start(t, stub.Options{Latency: 500 * time.Millisecond, Faults: func(string, int) stub.Fault {
+		if arrived.Add(1) == 5 {
+			cancel()
+		}
+		return stub.Fault{}
+	}})
 	ledger := newBook()
 	told := 0
 	_, err := Ask(ctx, client(t, protocols["openai"], s.URL), ledger, slices.Values(asks(500)), Options{

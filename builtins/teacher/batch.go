@@ -70,6 +70,10 @@ type state struct {
 	files  []string
 }
 
+// outage is after how many looks at a batch without a reply its provider is given up:
+// they are some 10 minutes apart in the end, so that a network may be away for a night.
+const outage = 100
+
 // batchTries is how often a row is shipped that comes back without an answer.
 const batchTries = 3
 
@@ -310,13 +314,13 @@ func (s *shipper) await(ctx context.Context, b Batch) error {
 				return nil
 			}
 		}
-		if err != nil && (!errors.As(err, &failure) || !failure.retry() || faults >= 100) {
+		if err != nil && (!errors.As(err, &failure) || !failure.retry() || faults >= outage) {
 			return err
 		}
 		wait := s.o.Poll
 		if err != nil {
+			wait = max(min(wait<<min(faults, 5), 20*wait), failure.wait)
 			faults++
-			wait = max(wait, failure.wait)
 		} else {
 			faults = 0
 			s.tally.Shipped, s.tally.Ready = st.size, st.done

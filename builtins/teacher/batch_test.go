@@ -3,9 +3,14 @@ package teacher
 import (
 	"context"
 	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -92,11 +97,16 @@ func TestShipFindsWhatArrived(t *testing.T) {
 // A process is killed while the provider works: the next one fetches.
 func TestShipOverARestart(t *testing.T) {
 	each(t, func(t *testing.T, format string) {
-		s := start(t, stub.Options{BatchTime: 150 * time.Millisecond})
+		s := start(t, stub.Options{BatchTime: 500 * time.Millisecond})
 		ledger := newBook()
-		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Millisecond)
+		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		if _, err := Ship(ctx, client(t, format, s.URL), ledger, slices.Values(asks(9)), Options{Retry: brisk, Poll: poll}); !errors.Is(err, context.DeadlineExceeded) {
+		atWork := func(t Tally) {
+			if t.Shipped > 0 {
+				cancel()
+			}
+		}
+		if _, err := Ship(ctx, client(t, format, s.URL), ledger, slices.Values(asks(9)), Options{Retry: brisk, Poll: poll, Progress: atWork}); !errors.Is(err, context.Canceled) {
 			t.Fatalf("got %v", err)
 		}
 		// Nothing but what was shipped; and with one question more, one more.
@@ -107,6 +117,31 @@ func TestShipOverARestart(t *testing.T) {
 		tally, err = Ship(t.Context(), client(t, format, s.URL), ledger, slices.Values(asks(10)), Options{Retry: brisk, Poll: poll})
 		if err != nil || tally.Answered != 10 || s.Ledger().Asked != 10 {
 			t.Errorf("shipped %+v, %v; the server was asked %d times", tally, err, s.Ledger().Asked)
+		}
+	})
+}
+
+// The network is away while the provider works: nothing is shipped again.
+func TestShipOverAnOutage(t *testing.T) {
+	each(t, func(t *testing.T, format string) {
+		s := start(t, stub.Options{BatchTime: 100 * time.Millisecond})
+		target, err := url.Parse(s.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		forward := httputil.NewSingleHostReverseProxy(target)
+		var looks atomic.Int32 // without a reply
+		way := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodGet && looks.Add(1) <= 6 {
+				w.WriteHeader(http.StatusBadGateway)
+				return
+			}
+			forward.ServeHTTP(w, r)
+		}))
+		defer way.Close()
+		tally, err := Ship(t.Context(), client(t, format, way.URL), newBook(), slices.Values(asks(9)), Options{Retry: brisk, Poll: poll})
+		if err != nil || tally.Answered != 9 || s.Batches() != 1 || looks.Load() < 7 {
+			t.Errorf("%+v, %v; %d batches", tally, err, s.Batches())
 		}
 	})
 }

@@ -106,7 +106,7 @@ func (s script) play(t *testing.T, format string) {
 	}})
 	c := client(t, format, server.URL)
 	ledger := newBook()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	requests := asks(rows)
 	price := Price{Input: 1, Output: 5}

@@ -118,20 +118,20 @@ func (t Prices) Model(s Spec) (Model, bool) {
 }
 
 // Of returns what a model costs on a day. A server on this machine costs
-// nothing. An unknown price is an error, for then no budget holds, and so is a
+// nothing, unless the table says what it passes on. An unknown price is an error, for then no budget holds, and so is a
 // model that its provider has shut down by then.
 func (t Prices) Of(s Spec, now time.Time) (Price, error) {
-	if s.loopback() {
-		return Price{}, nil
-	}
 	day := now.Format(time.DateOnly)
 	m, ok := t.Model(s)
+	if !ok && s.loopback() {
+		return Price{}, nil
+	}
 	if ok && m.Shutdown != "" && day >= m.Shutdown {
 		return Price{}, fmt.Errorf("teacher: %s was shut down on %s and answers no more: ask %s instead%s", s, m.Shutdown, m.Replacement, t.cost(m.Replacement, now))
 	}
 	p, ok := m.on(day)
 	if !ok {
-		return Price{}, fmt.Errorf("teacher: the price of %s is not known (table of %s), and without one no budget holds: say price=[dollars per million input tokens, output tokens], [0, 0] if it is yours", s, t.CheckedOn)
+		return Price{}, fmt.Errorf("teacher: the price of %s is not known (table of %s), and without one no budget holds: say price=[dollars per million input tokens, output tokens], [0, 0] if it is yours, or put it into a file that STARBOOK_PRICES names", s, t.CheckedOn)
 	}
 	return p.Price, nil
 }

@@ -53,7 +53,8 @@ func TestPricesOfAFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write(`{"models": {"https://example.com/v1#m": {"prices": [{"effective_from": "2026-01-01", "checked_on": "2026-11-01", "input": 1, "output": 2}]}}}`)
+	row := `{"prices": [{"effective_from": "2026-01-01", "checked_on": "2026-11-01", "input": 1, "output": 2}]}`
+	write(`{"models": {"https://example.com/v1#m": ` + row + `, "http://localhost:4000/v1#m": ` + row + `}}`)
 	table, err := ReadPrices(file)
 	if err != nil {
 		t.Fatal(err)
@@ -61,6 +62,10 @@ func TestPricesOfAFile(t *testing.T) {
 	spec, _ := ParseSpec("https://example.com/v1#m")
 	now := time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
 	if p, err := table.Of(spec, now); err != nil || p.Output != 2 {
+		t.Errorf("got %+v, %v", p, err)
+	}
+	gateway, _ := ParseSpec("http://localhost:4000/v1#m") // on this machine, but what it passes on costs
+	if p, err := table.Of(gateway, now); err != nil || p.Output != 2 {
 		t.Errorf("got %+v, %v", p, err)
 	}
 	if w := table.Warn(spec, now.AddDate(0, 3, 0)); !strings.Contains(w, "last checked on 2026-11-01") {

@@ -40,6 +40,9 @@ func (d Deadlines) withDefaults() Deadlines {
 // maxBody is more than any answer; a server that sends more is broken.
 const maxBody = 64 << 20
 
+// largeBody takes long to send, as the file of a batch does: only Total is its deadline.
+const largeBody = 1 << 20
+
 var (
 	errNoReply = errors.New("no reply in time")
 	errIdle    = errors.New("the reply stood still")
@@ -118,7 +121,11 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 
 	began := time.Now()
-	begun := t.patience.watch(t.d, func() { cancel(errNoReply) })
+	d := t.d
+	if len(body) > largeBody {
+		d.Reply = d.Total
+	}
+	begun := t.patience.watch(d, func() { cancel(errNoReply) })
 	res, err := t.client.Do(req)
 	begun()
 	if err != nil {

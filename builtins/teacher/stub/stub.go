@@ -49,7 +49,7 @@ type Server struct {
 	batches map[string]*batch
 	files   map[string][]byte
 	order   []string // of batches
-	down    string   // what the batch service answers with instead: see FailNext
+	down    string   // "lose": see LoseReply
 }
 
 // Entry is what happened to one question.
