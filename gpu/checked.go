@@ -379,3 +379,12 @@ func (c *checked) Argmax(ids []int32, logp []float32, logits Buf, vocab int) {
 		c.Device.Argmax(ids, logp, logits, vocab)
 	}
 }
+
+func (c *checked) Sample(ids []int32, logp []float32, logits Buf, vocab int, random []uint64, s Sampling) {
+	if c.require(vocab > 0 && vocab <= mostWords, "sample: %d words: want 1 to %d", vocab, mostWords) &&
+		c.require(len(ids) == len(logp) && len(ids) == len(random), "sample: %d ids, %d log-probabilities, %d random numbers", len(ids), len(logp), len(random)) &&
+		c.require(s.Temperature > 0 && s.TopK >= 0 && s.TopP >= 0 && s.TopP <= 1, "sample: %+v: the temperature is above 0, TopP at most 1", s) &&
+		c.ok("sample", sizes{{"logits", logits, len(ids) * vocab}}) {
+		c.Device.Sample(ids, logp, logits, vocab, random, s)
+	}
+}

@@ -42,7 +42,11 @@ func TestWrongArguments(t *testing.T) {
 		"merge: b has 1":   func() { d.Merge(make([]byte, 8), f(2), f(1), f(2), 1, gpu.Merge{Rank: 2}) },
 		"merge: out has":   func() { d.Merge(make([]byte, 8), f(2), f(2), f(1), 1, gpu.Merge{Rank: 1, Type: gpu.BF16}) },
 		"merge: into Q8_0": func() { d.Merge(nil, f(2), f(2), f(1), 1, gpu.Merge{Rank: 1, Type: gpu.Q8_0}) },
-		"argmax: logits":   func() { d.Argmax(make([]int32, 2), make([]float32, 2), f(3), 2) },
+		"0 random numbers": func() { d.Sample(make([]int32, 1), make([]float32, 1), f(2), 2, nil, gpu.Sampling{Temperature: 1}) },
+		"temperature is a": func() {
+			d.Sample(make([]int32, 1), make([]float32, 1), f(2), 2, make([]uint64, 1), gpu.Sampling{})
+		},
+		"argmax: logits": func() { d.Argmax(make([]int32, 2), make([]float32, 2), f(3), 2) },
 		"length 3 of row": func() {
 			d.AttentionCached(f(4), f(4), f(4), f(4), gpu.Cached{Slot: []int32{0}, Len: []int32{3}, Context: 2, Heads: 2, KVHeads: 1, Dim: 2})
 		},

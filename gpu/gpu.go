@@ -60,6 +60,10 @@ type Device interface {
 	// or more: a device that prepares for shapes wants few of them. Of what it
 	// returned, Pad returns the same.
 	Pad(n int) int
+	// Logits returns how many logits there had best be at a time: as many as stay
+	// near to the processor, or on a GPU, which reads the weights of the output layer
+	// once for each lot of rows, enough that reading them does not take longer.
+	Logits() int
 	Memory
 	Ops
 	// Sync waits for all calls and returns the first error since the last Sync.
@@ -239,4 +243,7 @@ type Ops interface {
 	// Argmax writes the index of the largest logit of each row (the first of
 	// equals) and its log-probability. It waits for the device.
 	Argmax(ids []int32, logp []float32, logits Buf, vocab int)
+	// Sample writes for each row the token that s.Draw draws, given 64 random
+	// bits, and its log-probability at temperature 1. It waits for the device.
+	Sample(ids []int32, logp []float32, logits Buf, vocab int, random []uint64, s Sampling)
 }

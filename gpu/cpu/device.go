@@ -127,6 +127,9 @@ func (d *device) Activations() gpu.Type { return gpu.F32 }
 // Pad returns n: every shape is as good as another.
 func (d *device) Pad(n int) int { return n }
 
+// Logits returns 64 MiB of float32.
+func (d *device) Logits() int { return 1 << 24 }
+
 // Sync returns the first error since the last Sync. Nothing is under way: each
 // call returns when it is done.
 func (d *device) Sync() error {

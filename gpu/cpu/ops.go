@@ -178,6 +178,22 @@ func (d *device) Argmax(ids []int32, logp []float32, logits gpu.Buf, vocab int) 
 	})
 }
 
+// Sample draws a token of each row.
+func (d *device) Sample(ids []int32, logp []float32, logits gpu.Buf, vocab int, random []uint64, s gpu.Sampling) {
+	d.Argmax(ids, logp, logits, vocab)
+	if d.err != nil {
+		return
+	}
+	d.pool.each(len(ids), 1, func(i, to, _ int) {
+		for ; i < to; i++ {
+			row := floats(logits.Slice(i*vocab, (i+1)*vocab))
+			drawn := s.Draw(row, random[i])
+			logp[i] += row[drawn] - row[ids[i]]
+			ids[i] = int32(drawn)
+		}
+	})
+}
+
 // Sum: out[0] += Σx.
 func (d *device) Sum(out, x gpu.Buf) {
 	if !d.floats("sum", out, x) {

@@ -120,6 +120,10 @@ func (d *device) Pad(n int) int {
 	return p
 }
 
+// Logits returns a quarter of a GiB of BF16: 128 rows at a time, the output layer
+// of a 7B would take twice as long to read as to multiply (TUNING.md).
+func (d *device) Logits() int { return 1 << 27 }
+
 // Sync waits for the GPU and returns the first error since the last Sync.
 func (d *device) Sync() error {
 	d.flush()

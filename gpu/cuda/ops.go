@@ -207,12 +207,26 @@ func (d *device) CrossEntropy(loss, logits gpu.Buf, targets []int32, vocab int, 
 
 // Argmax finds the largest logit of each row.
 func (d *device) Argmax(ids []int32, logp []float32, logits gpu.Buf, vocab int) {
+	d.choose(ids, logp, func(best, prob gpu.Buf) {
+		d.launch("argmax", bufs{logits}, rowsOf(len(ids), 256), best, prob, logits, vocab)
+	})
+}
+
+// Sample draws a token of each row.
+func (d *device) Sample(ids []int32, logp []float32, logits gpu.Buf, vocab int, random []uint64, s gpu.Sampling) {
+	d.choose(ids, logp, func(best, prob gpu.Buf) {
+		d.launch("sample", bufs{logits}, rowsOf(len(ids), 256), best, prob, logits, stageOf(d, random), vocab, s.TopK, s.TopP, s.Temperature)
+	})
+}
+
+// choose has a kernel write a token and its log-probability for each row, and reads them.
+func (d *device) choose(ids []int32, logp []float32, kernel func(best, prob gpu.Buf)) {
 	n := len(ids)
 	if n == 0 || !d.grow(&d.parts, gpu.F32, 2*n) {
 		return
 	}
-	best, prob := d.parts.Slice(0, n), d.parts.Slice(n, 2*n)
-	d.launch("argmax", bufs{logits}, rowsOf(n, 256), best, prob, logits, vocab)
+	best := d.parts.Slice(0, n)
+	kernel(best, d.parts.Slice(n, 2*n))
 	d.receive(best.Ptr, 8*n, func(piece []byte, from int) {
 		for i := range len(piece) / 4 {
 			v := binary.LittleEndian.Uint32(piece[4*i:])

@@ -30,6 +30,7 @@ var cases = []struct {
 	{"adamw", adamw},
 	{"merge", merge},
 	{"argmax", argmax},
+	{"sample", sample},
 }
 
 // sizes are lengths around the edges of vectors, tiles and threads' shares.

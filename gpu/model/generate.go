@@ -106,7 +106,7 @@ func newGenerator(m *Transformer, a *Adapter, prompts [][]int32, o Decoding) (*g
 		g.close()
 		return nil, fmt.Errorf("model: generate: a cache of %d sequences of %d tokens: %w", o.Batch, context, err)
 	}
-	g.picker = newPicker(o, len(prompts), m.Config.Vocab)
+	g.picker = newPicker(o, m.Config.Vocab)
 	return g, nil
 }
 

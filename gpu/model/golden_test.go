@@ -339,16 +339,20 @@ func TestDecodingIsThatOfTransformers(t *testing.T) {
 		t.Errorf("under a penalty of %g: %v, want %v", g.Penalty, c.Tokens, g.Tokens)
 	}
 	for _, w := range g.Warped {
-		k := newPicker(Decoding{Temperature: w.Temperature, TopK: w.TopK, TopP: w.TopP}, 1, len(g.Logits))
-		k.penalise(g.Logits)
-		kept, sum := k.candidates()
-		kept = slices.Sorted(slices.Values(kept))
+		var kept []int
+		var probs []float64
+		weights, sum := gpu.Sampling{Temperature: w.Temperature, TopK: w.TopK, TopP: w.TopP}.Weights(g.Logits), 0.
+		for token, weight := range weights {
+			if sum += float64(weight); weight > 0 {
+				kept, probs = append(kept, token), append(probs, float64(weight))
+			}
+		}
 		if !slices.Equal(kept, w.Tokens) {
 			t.Errorf("%+v: %v are left", w, kept)
 			continue
 		}
 		for i, token := range kept {
-			if p := k.prob[token] / sum; math.Abs(p-w.Prob[i]) > 1e-6 {
+			if p := probs[i] / sum; math.Abs(p-w.Prob[i]) > 1e-6 {
 				t.Errorf("temperature %g, top_k %d, top_p %g: token %d has probability %v, want %v", w.Temperature, w.TopK, w.TopP, token, p, w.Prob[i])
 			}
 		}

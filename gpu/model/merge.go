@@ -81,17 +81,17 @@ func (a *Adapter) Merge(ctx context.Context, base, out string, o MergeOptions) (
 
 // merger is a Merge on its way.
 type merger struct {
-	ctx     context.Context
-	a       *Adapter
-	o       MergeOptions
-	files   source
-	shards  []shard
-	pairs   map[string]pair  // by the name of the weight
-	whole   map[string]saved // by the name of the weight
-	untied  bool             // the last shard gets an lm_head of its own
-	raw     []byte           // of the present tensor
-	total   gpu.Merged
-	merged  []Fidelity
+	ctx    context.Context
+	a      *Adapter
+	o      MergeOptions
+	files  source
+	shards []shard
+	pairs  map[string]pair  // by the name of the weight
+	whole  map[string]saved // by the name of the weight
+	untied bool             // the last shard gets an lm_head of its own
+	raw    []byte           // of the present tensor
+	total  gpu.Merged
+	merged []Fidelity
 }
 
 // shard is a file of the result.

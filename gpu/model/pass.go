@@ -149,16 +149,8 @@ func newPassOf(m *Transformer, a *Adapter, rows int, train bool, recompute int) 
 	return p, nil
 }
 
-// LogitRows returns C, how many rows there are logits of at a time: 64 MiB of them, so that they
-// stay near to the processor, or a quarter of a GiB on a GPU, which reads the output layer's
-// weights once for each chunk: 128 rows at a time, a 7B's would take twice as long to read as to multiply (TUNING.md).
-func LogitRows(dev gpu.Device, cfg Config) int {
-	elements := 1 << 24
-	if dev.Kind() == "cuda" {
-		elements = 1 << 27
-	}
-	return dev.Pad(max(64, elements/cfg.Vocab))
-}
+// LogitRows returns C, how many rows there are logits of at a time.
+func LogitRows(dev gpu.Device, cfg Config) int { return dev.Pad(max(64, dev.Logits()/cfg.Vocab)) }
 
 // layPass lays a Pass out without giving it memory.
 func layPass(m *Transformer, a *Adapter, rows int, train bool, recompute int) *Pass {

@@ -1,51 +1,45 @@
 package model
 
 import (
-	"cmp"
-	"math"
-	"math/rand/v2"
 	"slices"
 
 	"starbook/gpu"
 )
 
-// picker chooses tokens from logits.
+// picker chooses tokens from logits. Only under a penalty of repetition, which
+// needs to know the tokens so far, are logits copied to the host.
 type picker struct {
 	o      Decoding
 	vocab  int
 	ids    []int32
 	logp   []float32
-	logits []float32    // (C, V) on the host, unless the device chooses
-	order  []int        // tokens by falling score
-	score  []float64    // (V) logits after the penalty
-	prob   []float64    // (V)
-	random []*rand.Rand // by prompt, so that no draw depends on another prompt
+	random []uint64  // of the rows
+	logits []float32 // (C, V) on the host, unless the device chooses
+	score  []float32 // (V) logits after the penalty
 }
 
-func newPicker(o Decoding, prompts, vocab int) picker {
-	k := picker{o: o, vocab: vocab}
-	if k.onDevice() {
-		return k
-	}
-	k.score, k.prob, k.order = make([]float64, vocab), make([]float64, vocab), make([]int, vocab)
-	for i := range prompts {
-		key := uint64(i)
-		if o.Keys != nil {
-			key = o.Keys[i]
-		}
-		k.random = append(k.random, rand.New(rand.NewPCG(o.Seed, mix(o.Seed, key))))
-	}
-	return k
+func newPicker(o Decoding, vocab int) picker { return picker{o: o, vocab: vocab} }
+
+// onDevice reports whether the device chooses.
+func (k *picker) onDevice() bool { return k.o.Penalty == 0 || k.o.Penalty == 1 }
+
+func (k *picker) sampling() gpu.Sampling {
+	return gpu.Sampling{Temperature: k.o.Temperature, TopK: k.o.TopK, TopP: k.o.TopP}
 }
 
-// onDevice reports whether the likeliest token is all that is asked for.
-func (k *picker) onDevice() bool {
-	return k.o.Temperature == 0 && (k.o.Penalty == 0 || k.o.Penalty == 1)
+// draw returns the random bits for a sequence's token at a place: a hash of both,
+// so that no draw depends on another.
+func (k *picker) draw(s *sequence, at int) uint64 {
+	key := uint64(s.Prompt)
+	if k.o.Keys != nil {
+		key = k.o.Keys[s.Prompt]
+	}
+	return mix(mix(k.o.Seed, key), uint64(at))
 }
 
 // pick appends one token to each sequence. logits (n, V), n ≥ len(seqs): the rest is filling.
 func (k *picker) pick(d gpu.Device, logits gpu.Buf, prompts [][]int32, seqs []*sequence) error {
-	if err := k.see(d, logits, len(seqs)); err != nil {
+	if err := k.see(d, logits, seqs); err != nil {
 		return err
 	}
 	for i, s := range seqs {
@@ -54,16 +48,28 @@ func (k *picker) pick(d gpu.Device, logits gpu.Buf, prompts [][]int32, seqs []*s
 	return nil
 }
 
-// see reads the first rows of logits (n, V), n ≥ rows, of which next then chooses.
-func (k *picker) see(d gpu.Device, logits gpu.Buf, rows int) error {
+// see reads the first rows of logits (n, V), of which next then chooses: one for
+// each of the owners, several of a sequence being for tokens that follow each other.
+func (k *picker) see(d gpu.Device, logits gpu.Buf, owners []*sequence) error {
 	n := logits.Len / k.vocab
 	k.ids, k.logp = slices.Grow(k.ids[:0], n)[:n], slices.Grow(k.logp[:0], n)[:n]
-	if k.onDevice() {
-		d.Argmax(k.ids, k.logp, logits, k.vocab)
-	} else {
-		logits = logits.Slice(0, rows*k.vocab)
+	switch {
+	case !k.onDevice():
+		logits = logits.Slice(0, len(owners)*k.vocab)
 		k.logits = slices.Grow(k.logits[:0], logits.Len)[:logits.Len]
 		d.Download(k.logits, logits)
+	case k.o.Temperature == 0:
+		d.Argmax(k.ids, k.logp, logits, k.vocab)
+	default:
+		k.random = slices.Grow(k.random[:0], n)[:n]
+		clear(k.random)
+		for i, ahead := 0, 0; i < len(owners); i++ {
+			if ahead++; i == 0 || owners[i] != owners[i-1] {
+				ahead = 0
+			}
+			k.random[i] = k.draw(owners[i], len(owners[i].Tokens)+ahead)
+		}
+		d.Sample(k.ids, k.logp, logits, k.vocab, k.random, k.sampling())
 	}
 	return d.Sync()
 }
@@ -73,7 +79,7 @@ func (k *picker) next(i int, s *sequence, prompt []int32) {
 	if !k.onDevice() {
 		row := k.logits[i*k.vocab : (i+1)*k.vocab]
 		k.penalise(row, prompt, s.Tokens)
-		k.ids[i] = int32(k.choose(k.random[s.Prompt]))
+		k.ids[i] = k.choose(s)
 		k.logp[i] = float32(logSoftmax(row)[k.ids[i]])
 	}
 	s.Tokens, s.LogProb = append(s.Tokens, k.ids[i]), append(s.LogProb, k.logp[i])
@@ -82,74 +88,28 @@ func (k *picker) next(i int, s *sequence, prompt []int32) {
 // penalise writes to k.score the logits of a sequence, those of the tokens
 // that are in it already made smaller.
 func (k *picker) penalise(logits []float32, seen ...[]int32) {
-	for i, l := range logits {
-		k.score[i] = float64(l)
-	}
-	if k.o.Penalty == 0 || k.o.Penalty == 1 {
-		return
-	}
+	k.score = append(k.score[:0], logits...)
 	for _, tokens := range seen {
 		for _, t := range tokens {
 			if l := float64(logits[t]); l < 0 {
-				k.score[t] = l * k.o.Penalty
+				k.score[t] = float32(l * k.o.Penalty)
 			} else {
-				k.score[t] = l / k.o.Penalty
+				k.score[t] = float32(l / k.o.Penalty)
 			}
 		}
 	}
 }
 
-// choose draws a token from k.score, or returns the likeliest one.
-func (k *picker) choose(random *rand.Rand) int {
-	if k.o.Temperature == 0 {
-		best := 0
-		for i, s := range k.score {
-			if s > k.score[best] {
-				best = i
-			}
-		}
-		return best
+// choose draws the sequence's next token from k.score, or returns the likeliest one.
+func (k *picker) choose(s *sequence) int32 {
+	if k.o.Temperature > 0 {
+		return int32(k.sampling().Draw(k.score, k.draw(s, len(s.Tokens))))
 	}
-	kept, sum := k.candidates()
-	left := random.Float64() * sum
-	for _, t := range kept {
-		if left -= k.prob[t]; left < 0 {
-			return t
+	best := 0
+	for i, score := range k.score {
+		if score > k.score[best] {
+			best = i
 		}
 	}
-	return kept[len(kept)-1]
-}
-
-// candidates returns the tokens that temperature, TopK and TopP leave to draw
-// from, and the sum of their k.prob.
-func (k *picker) candidates() (kept []int, sum float64) {
-	top := slices.Max(k.score)
-	for i, s := range k.score {
-		k.order[i] = i
-		k.prob[i] = math.Exp((s - top) / k.o.Temperature)
-		sum += k.prob[i]
-	}
-	kept = k.order
-	cut := k.o.TopK > 0 && k.o.TopK < len(kept)
-	if !cut && !(k.o.TopP > 0 && k.o.TopP < 1) {
-		return kept, sum
-	}
-	slices.SortFunc(kept, func(a, b int) int {
-		return cmp.Or(cmp.Compare(k.prob[b], k.prob[a]), cmp.Compare(a, b))
-	})
-	if cut {
-		kept, sum = kept[:k.o.TopK], 0
-		for _, t := range kept {
-			sum += k.prob[t]
-		}
-	}
-	if k.o.TopP > 0 && k.o.TopP < 1 {
-		var mass float64
-		for i, t := range kept {
-			if mass += k.prob[t]; mass >= k.o.TopP*sum {
-				return kept[:i+1], mass
-			}
-		}
-	}
-	return kept, sum
+	return int32(best)
 }

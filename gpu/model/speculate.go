@@ -163,7 +163,7 @@ func (g *generator) verify() error {
 
 // accept chooses a token by each row of logits whose sequence went as proposed.
 func (g *generator) accept(logits gpu.Buf, owners []*sequence) error {
-	if err := g.picker.see(g.p.m.dev, logits, len(owners)); err != nil {
+	if err := g.picker.see(g.p.m.dev, logits, owners); err != nil {
 		return err
 	}
 	for i, s := range owners {

@@ -1,7 +1,10 @@
 package ref
 
 import (
+	"cmp"
 	"math"
+	"math/bits"
+	"slices"
 
 	"starbook/gpu"
 )
@@ -58,6 +61,45 @@ func (device[T]) Argmax(ids []int32, logp []float32, logits gpu.Buf, vocab int) 
 		}
 		ids[i] = int32(best)
 		logp[i] = float32(float64(row[best]) - logSumExp(row))
+	}
+}
+
+// Sample draws from the likeliest tokens, sorted.
+func (device[T]) Sample(ids []int32, logp []float32, logits gpu.Buf, vocab int, random []uint64, s gpu.Sampling) {
+	xs := elems[T](logits)
+	for i := range ids {
+		row, kept := xs[i*vocab:(i+1)*vocab], make([]int, vocab)
+		for j := range kept {
+			kept[j] = j
+		}
+		slices.SortStableFunc(kept, func(a, b int) int { return cmp.Compare(row[b], row[a]) })
+		top := float32(row[kept[0]])
+		weights := func(tokens []int) (sum uint64) {
+			for _, j := range tokens {
+				sum += s.Weight(float32(row[j]), top)
+			}
+			return sum
+		}
+		if s.TopK > 0 {
+			kept = kept[:min(s.TopK, vocab)]
+		}
+		if s.TopP > 0 && s.TopP < 1 {
+			need, n := max(1, uint64(s.TopP*float64(weights(kept)))), 1
+			for n < len(kept) && weights(kept[:n]) < need {
+				n++
+			}
+			kept = kept[:n]
+		}
+		slices.Sort(kept)
+		left, _ := bits.Mul64(random[i], weights(kept))
+		for _, j := range kept {
+			w := weights([]int{j})
+			if ids[i] = int32(j); left < w {
+				break
+			}
+			left -= w
+		}
+		logp[i] = float32(float64(row[ids[i]]) - logSumExp(row))
 	}
 }
 

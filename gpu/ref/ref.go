@@ -109,6 +109,9 @@ func (device[T]) Activations() gpu.Type { return native[T]() }
 // Pad returns n: no shape is better than another.
 func (device[T]) Pad(n int) int { return n }
 
+// Logits returns 64 MiB of float32.
+func (device[T]) Logits() int { return 1 << 24 }
+
 // Sync has nothing to wait for; gpu.Checked reports the failures.
 func (device[T]) Sync() error {
 	return nil

@@ -273,6 +273,8 @@ inline float __frcp_rn(float x) { return 1 / x; }
 inline float __fsqrt_rn(float x) { return std::sqrt(x); }
 inline float __fdiv_rn(float x, float y) { return x / y; }
 inline unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)((uint64_t)a * b >> 32); }
+inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) { return (unsigned __int128)a * b >> 64; }
+inline double __longlong_as_double(long long i) { double f; memcpy(&f, &i, 8); return f; }
 inline int __popc(unsigned u) { return __builtin_popcount(u); }
 inline int __clz(int u) { return u ? __builtin_clz((unsigned)u) : 32; }
 inline int __ffs(int u) { return __builtin_ffs(u); }
