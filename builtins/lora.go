@@ -163,7 +163,7 @@ func loraTrain() Func {
 				facts["quantise"] = a.Quantise
 			}
 			return keep(s, "adapter", f.folder(), func(string) bool { return true }, facts)
-		})
+		}).judged()
 }
 
 type loraOpenArgs struct {
@@ -236,7 +236,7 @@ func modelTrain() Func {
 			}
 			facts["name"], facts["parameters"] = a.Name, m.Config.Size()
 			return keep(s, "model", dir, modelFiles, facts)
-		})
+		}).judged()
 }
 
 // examples turns rows into tokens and holds some out, by parent.
