@@ -119,6 +119,9 @@ func (s shown) print(w io.Writer) error {
 	if s.Error != "" {
 		fmt.Fprintln(w, s.Error)
 	}
+	if s.Pruned != "" {
+		fmt.Fprintln(w, "pruned at "+s.Pruned)
+	}
 	if len(s.Tags) > 0 {
 		fmt.Fprintln(w, "tags: "+strings.Join(s.Tags, " "))
 	}
@@ -136,6 +139,8 @@ func (s shown) print(w io.Writer) error {
 			state = "fail"
 		case u.Hit:
 			state = "hit"
+		case u.Kind == "":
+			state = "cut"
 		}
 		fmt.Fprintf(t, "%3d\t%s\t%s\t%s\t%s\t%s\n", u.Seq, u.Key.Short(), u.Name, state, event.Seconds(u.Seconds), u.Summary)
 	}

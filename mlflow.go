@@ -158,7 +158,7 @@ func (m mlflowRun) meta() error {
 	if err != nil {
 		return err
 	}
-	status := map[store.Status]int{store.Done: 3, store.Failed: 4, store.Interrupted: 5}[m.Status]
+	status := map[store.Status]int{store.Done: 3, store.Failed: 4, store.Interrupted: 5, store.Pruned: 5}[m.Status]
 	end := any(nil)
 	if !m.Ended.IsZero() {
 		end = m.Ended.UnixMilli()

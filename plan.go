@@ -72,6 +72,8 @@ type plannedRow struct {
 	Saves   float64           `json:"saves_seconds,omitempty"` // of a hit
 	SaveUSD float64           `json:"saves_usd,omitempty"`
 	After   []int             `json:"after,omitempty"` // lines of the steps on which it depends
+	Begun   string            `json:"begun,omitempty"` // what of its work is there
+	Ready   bool              `json:"ready,omitempty"` // that is all of it
 	Why     *reason           `json:"why,omitempty"`
 	Expect  *expectation      `json:"expect,omitempty"` // nil of a hit, and where there is no history
 
@@ -152,7 +154,7 @@ func foretell(st *store.Store, path string, p *runtime.Plan) (*forecast, error) 
 		}
 	}
 	for _, s := range p.Steps {
-		row := plannedRow{Name: s.Name, Cell: s.Cell, Line: s.Line, State: s.State, after: runtime.Names(s.After)}
+		row := plannedRow{Name: s.Name, Cell: s.Cell, Line: s.Line, State: s.State, Begun: s.Begun, Ready: s.Ready, after: runtime.Names(s.After)}
 		for _, before := range s.After {
 			row.After = append(row.After, before.Line)
 		}
@@ -176,6 +178,9 @@ func foretell(st *store.Store, path string, p *runtime.Plan) (*forecast, error) 
 			why.like = past
 		}
 		row.Why, row.Expect = &why, expect(st, why.like)
+		if row.Ready && row.Expect != nil { // only its result is to be written
+			row.Expect.Seconds, row.Expect.USD = spread{}, spread{}
+		}
 		f.Steps = append(f.Steps, row)
 	}
 	return f, nil
@@ -264,7 +269,14 @@ func (f *forecast) print(w io.Writer) error {
 			fmt.Fprintf(t, "saves %s\n", event.Seconds(s.Saves))
 			continue
 		}
-		fmt.Fprintf(t, "%s\n", s.Expect)
+		switch {
+		case s.Ready:
+			fmt.Fprintf(t, "about a second: %s\n", s.Begun)
+		case s.Begun != "":
+			fmt.Fprintf(t, "%s at most: %s\n", s.Expect, s.Begun)
+		default:
+			fmt.Fprintf(t, "%s\n", s.Expect)
+		}
 		if s.after != "" {
 			fmt.Fprintf(t, "\t  depends on %s\n", s.after)
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -171,7 +172,14 @@ func newConsole(f *os.File) *event.Console {
 
 // writeReport writes a page whole or not at all.
 func writeReport(st *store.Store, runs []string, path string) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".report-*.html")
+	const halves = ".starbook-*.html"
+	stale, _ := filepath.Glob(filepath.Join(filepath.Dir(path), halves)) // the pattern is well formed
+	for _, name := range stale {
+		if fi, err := os.Stat(name); err == nil && time.Since(fi.ModTime()) > time.Hour {
+			os.Remove(name) // of a process that was killed: a page takes a second
+		}
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), halves)
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}

@@ -29,7 +29,7 @@ import (
 type sweepFlags struct {
 	params             []string
 	maximize, minimize string
-	sampler            string
+	sampler, prune     string
 	trials, jobs       int
 	seed               uint64
 	report             string
@@ -55,8 +55,9 @@ func (a *app) sweepCmd() *cobra.Command {
 	cmd.Flags().StringVar(&f.maximize, "maximize", "", "the fact that counts, of the last step so called: eval.pass_rate, lora.train.best_eval_loss")
 	cmd.Flags().StringVar(&f.minimize, "minimize", "", "the same, the smaller the better")
 	cmd.Flags().StringVar(&f.sampler, "sampler", "", "grid, random or tpe; without it grid, or random if there is a range")
+	cmd.Flags().StringVar(&f.prune, "prune", "", "end trials whose validation losses are worse than those of earlier ones: median or asha (starbook doc sweep.grid)")
 	cmd.Flags().IntVar(&f.trials, "trials", 20, "how many, for random and tpe")
-	cmd.Flags().IntVar(&f.jobs, "jobs", 1, "trials at a time; they share the GPU in turns")
+	cmd.Flags().IntVar(&f.jobs, "jobs", 1, "trials at a time; they share the GPU in turns. Where trials learn from each other (tpe, --prune), 4 at most")
 	cmd.Flags().Uint64Var(&f.seed, "sampler-seed", 1, "of the proposals")
 	cmd.Flags().StringVarP(&f.report, "output", "o", "report.html", "where to write the comparison")
 	cmd.Flags().BoolVarP(&f.yes, "yes", "y", false, "spend money without asking, each step within its budget_usd")
@@ -75,12 +76,12 @@ type study struct {
 	Sampler   string
 	Trials    int
 	Seed      uint64
-	Jobs      int // for tpe, whose proposals depend on it; else 0
+	Prune     string `json:",omitempty"`
 }
 
 // newStudy reads the command line; errors are the user's.
 func newStudy(notebook string, f sweepFlags) (study, error) {
-	s := study{Notebook: notebook, Fixed: map[string]string{}, Objective: f.maximize, Sampler: f.sampler, Trials: f.trials, Seed: f.seed}
+	s := study{Notebook: notebook, Fixed: map[string]string{}, Objective: f.maximize, Sampler: f.sampler, Trials: f.trials, Seed: f.seed, Prune: f.prune}
 	if f.minimize != "" {
 		s.Objective, s.Minimize = f.minimize, true
 	}
@@ -102,9 +103,7 @@ func newStudy(notebook string, f sweepFlags) (study, error) {
 			return s, fmt.Errorf("%w: a grid needs lists of values; for a range take --sampler random or tpe", errUsage)
 		}
 		s.Trials, s.Seed = 0, 0
-	case "random":
-	case "tpe":
-		s.Jobs = f.jobs
+	case "random", "tpe":
 	default:
 		return s, fmt.Errorf("%w: --sampler %s: there are grid, random and tpe", errUsage, s.Sampler)
 	}
@@ -182,14 +181,17 @@ func (s study) id() (string, error) {
 	return hex.EncodeToString(sum[:4]), nil
 }
 
-func (s study) proposals() sweep.Sampler {
+// search returns how trials are chosen and pruned.
+func (s study) search() (sweep.Search, error) {
+	pruner, err := sweep.ParsePruner(s.Prune)
+	out := sweep.Search{Sampler: sweep.Grid{Space: s.Space}, Pruner: pruner}
 	switch s.Sampler {
 	case "random":
-		return sweep.Random{Space: s.Space, Trials: s.Trials, Seed: s.Seed}
+		out.Sampler = sweep.Random{Space: s.Space, Trials: s.Trials, Seed: s.Seed}
 	case "tpe":
-		return sweep.TPE{Space: s.Space, Trials: s.Trials, Seed: s.Seed, Maximize: !s.Minimize}
+		out.Sampler = sweep.TPE{Space: s.Space, Trials: s.Trials, Seed: s.Seed, Maximize: !s.Minimize}
 	}
-	return sweep.Grid{Space: s.Space}
+	return out, err
 }
 
 // size returns how many trials there will be.
@@ -239,6 +241,10 @@ func (a *app) sweep(ctx context.Context, path string, f sweepFlags) (err error) 
 	if err != nil {
 		return err
 	}
+	search, err := s.search()
+	if err != nil {
+		return fmt.Errorf("%w: --prune %w", errUsage, err)
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	w := &sweeper{study: s, pool: newPool(), begun: time.Now(), stop: stop}
@@ -257,7 +263,7 @@ func (a *app) sweep(ctx context.Context, path string, f sweepFlags) (err error) 
 	w.console = newConsole(os.Stdout)
 	w.console.Brief = true
 	fmt.Fprintf(os.Stdout, "sweep %s: %d trials, %s\n", w.id, s.size(), s.Sampler)
-	trials, err := sweep.Run(ctx, s.proposals(), f.jobs, w.trial)
+	trials, err := search.Run(ctx, f.jobs, w.trial)
 	w.console.Close()
 	if err != nil {
 		return fmt.Errorf("%w\nrun the same command again to go on", errors.Join(runtime.ErrInterrupted, err))
@@ -336,7 +342,10 @@ func (w *sweeper) tell(i int, p sweep.Point, run string, x float64, done finishe
 	over := w.over
 	w.mu.Unlock()
 	result := strconv.FormatFloat(x, 'g', 5, 64)
+	var pruned *runtime.Pruned
 	switch {
+	case errors.As(err, &pruned):
+		result = pruned.Error()
 	case err != nil:
 		result = "failed: " + cause(err)
 	case w.Objective == "":
@@ -375,8 +384,8 @@ func (w *sweeper) describe(p sweep.Point) string {
 func (w *sweeper) conclude(out io.Writer, trials []sweep.Outcome, report string) error {
 	var runs []string
 	var failed []error
-	best := -1
-	for i, t := range trials {
+	pruned := 0
+	for _, t := range trials {
 		done, ok := t.Result.(finished)
 		if !ok { // not even begun: the command line is wrong
 			return t.Err
@@ -385,15 +394,18 @@ func (w *sweeper) conclude(out io.Writer, trials []sweep.Outcome, report string)
 		switch {
 		case t.Failed:
 			failed = append(failed, t.Err)
-		case best < 0 || w.Minimize && t.Value < trials[best].Value || !w.Minimize && t.Value > trials[best].Value:
-			best = i
+		case t.Pruned != "":
+			pruned++
 		}
 	}
 	if err := writeReport(w.st, runs, report); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "\nsweep %s: %d trials", w.id, len(trials))
-	if best >= 0 && w.Objective != "" {
+	if pruned > 0 {
+		fmt.Fprintf(out, ", %d pruned", pruned)
+	}
+	if best := sweep.Best(trials, w.Minimize); best >= 0 && w.Objective != "" {
 		t := trials[best]
 		fmt.Fprintf(out, ", the best of them %s: %s %.5g (run %s)", w.describe(t.Point), w.Objective, t.Value, t.Result.(finished).run)
 	}

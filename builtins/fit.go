@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
 	"time"
 
+	"starbook/builtins/sweep"
 	"starbook/gpu/model"
 	"starbook/gpu/safetensors"
 	"starbook/gpu/train"
@@ -25,7 +25,7 @@ import (
 // which are those that some patience could choose. The stopping rule is a fold over the
 // evaluations there; only what lies behind them is trained.
 func (f *fitting) fit(ctx context.Context, m *loaded, data Handle, a trainArgs, o train.Options, trajectory json.RawMessage) (Facts, error) {
-	shared, unlock, err := f.step.Share(ctx, "trajectory", trajectory)
+	shared, unlock, err := f.step.Share(ctx, trajectoryName, trajectory)
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +35,7 @@ func (f *fitting) fit(ctx context.Context, m *loaded, data Handle, a trainArgs, 
 		f.params = f.adapter.Params
 	}
 	f.stopper = train.Stopper{Patience: a.Patience, MinDelta: a.MinDelta}
-	over, err := f.recall()
+	over, err := f.recall(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -71,23 +71,6 @@ func (f *fitting) fit(ctx context.Context, m *loaded, data Handle, a trainArgs, 
 	return facts, f.final(m, facts)
 }
 
-// trajectoryOf returns the canonical arguments of a training, less those that only
-// decide where it ends.
-func trajectoryOf(args any) json.RawMessage {
-	v := reflect.ValueOf(args)
-	var spec []Arg
-	for _, a := range argsOf(v.Type()) {
-		if !a.stop {
-			spec = append(spec, a)
-		}
-	}
-	b, err := new(canon).args(spec, v)
-	if err != nil {
-		panic(err) // the step's own fingerprint went well with more of them
-	}
-	return b
-}
-
 // fitting is a training that a step looks after.
 type fitting struct {
 	step      *runtime.Step
@@ -102,6 +85,7 @@ type fitting struct {
 
 	about     about
 	decisions []string
+	losses    []float64   // of the evaluations so far
 	stopped   string      // "patience", "end"; "" while it goes on
 	end       int         // the last update
 	best      *train.Eval // nil: none yet
@@ -118,7 +102,7 @@ type about struct {
 // saveEvery bounds what a kill can cost.
 const saveEvery = 15 * time.Second
 
-func (f *fitting) statePath() string { return filepath.Join(f.shared.Dir, "state.safetensors") }
+func (f *fitting) statePath() string { return filepath.Join(f.shared.Dir, stateFile) }
 func (f *fitting) aboutPath() string { return filepath.Join(f.shared.Dir, "about.json") }
 func (f *fitting) bestPath(step int) string {
 	return filepath.Join(f.shared.Dir, fmt.Sprintf("best-%d.safetensors", step))
@@ -126,7 +110,8 @@ func (f *fitting) bestPath(step int) string {
 
 // recall lets the stopping rule judge the evaluations that are there. It reports
 // whether that is all: the rule stopped at one of them, or training had come to its end.
-func (f *fitting) recall() (over bool, err error) {
+// A sweep's pruner judges them first.
+func (f *fitting) recall(ctx context.Context) (over bool, err error) {
 	past, err := train.ReadPast(f.statePath())
 	if errors.Is(err, os.ErrNotExist) {
 		return false, errors.Join(f.shared.DropPoints(0), f.step.DropPoints(0))
@@ -136,14 +121,17 @@ func (f *fitting) recall() (over bool, err error) {
 	}
 	f.end = past.Step
 	for _, e := range past.Evals {
-		if f.judge(e).Stop {
+		if f.judge(ctx, e).Stop || ctx.Err() != nil {
 			f.end = e.Step
 			break
 		}
 	}
+	if ctx.Err() != nil {
+		return false, errors.Join(context.Cause(ctx), f.copyPoints(f.end))
+	}
 	if f.stopped != "" && f.best == nil { // no evaluation was a number: the weights at the stop were not kept
 		f.stopper = train.Stopper{Patience: f.stopper.Patience, MinDelta: f.stopper.MinDelta}
-		f.decisions, f.stopped, f.end = nil, "", 0
+		f.decisions, f.losses, f.stopped, f.end = nil, nil, "", 0
 		return false, errors.Join(os.Remove(f.statePath()), f.shared.DropPoints(0), f.step.DropPoints(0))
 	}
 	if err := f.copyPoints(f.end); err != nil {
@@ -186,7 +174,10 @@ func (f *fitting) copyPoints(end int) error {
 	return nil
 }
 
-func (f *fitting) judge(e train.Eval) train.Verdict {
+// judge asks the stopping rule, and the sweep's pruner, which may end ctx.
+func (f *fitting) judge(ctx context.Context, e train.Eval) train.Verdict {
+	f.losses = append(f.losses, e.Loss)
+	sweep.Watching(ctx).Report(f.losses)
 	v := f.stopper.Judge(e.Loss)
 	f.decisions = append(f.decisions, v.Why)
 	if v.Best {
@@ -220,14 +211,14 @@ func (f *fitting) train(ctx context.Context) error {
 		f.step.Progress(int64(u.Step), total, "")
 		stop := false
 		if u.Eval != nil {
-			v := f.judge(*u.Eval)
+			v := f.judge(ctx, *u.Eval)
 			f.step.Log(v.Why)
 			if v.Best {
 				if err := f.saveBest(u.Step); err != nil {
 					return err
 				}
 			}
-			stop = v.Stop
+			stop = v.Stop || ctx.Err() != nil
 		}
 		if err := f.checkpoint(u.Step); err != nil {
 			return err

@@ -162,7 +162,7 @@ func loraTrain() Func {
 				facts["quantise"] = a.Quantise
 			}
 			return keep(s, "adapter", f.folder(), func(string) bool { return true }, facts)
-		})
+		}).judged()
 }
 
 type loraOpenArgs struct {
@@ -216,7 +216,7 @@ func modelTrain() Func {
 			}
 			facts["name"], facts["parameters"] = a.Name, m.Config.Size()
 			return keep(s, "model", f.folder(), func(string) bool { return true }, facts)
-		})
+		}).judged()
 }
 
 // limit is the tokens of the longest example that is not left out.

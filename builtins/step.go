@@ -39,6 +39,12 @@ type finisher interface {
 	finish(h *Host, run *runtime.Run) error
 }
 
+// begun is an args struct whose step may find work of other steps.
+type begun interface {
+	// begun says, for a plan, how much of the work is there, and whether that is all.
+	begun(run *runtime.Run, s runtime.Spec) (words string, all bool)
+}
+
 // Call is what a built-in that is not a step may use.
 type Call struct {
 	Name   string
@@ -117,6 +123,10 @@ func do[A any](ctx context.Context, h *Host, run *runtime.Run, t *starlark.Threa
 	art, err := run.Do(ctx, s, func(ctx context.Context, s *runtime.Step) (runtime.Artifact, error) {
 		return work(ctx, h, s, a)
 	})
+	var missing *runtime.Missing
+	if b, ok := any(a).(begun); ok && errors.As(err, &missing) {
+		missing.After[0].Begun, missing.After[0].Ready = b.begun(run, s)
+	}
 	if err != nil {
 		return nil, err
 	}

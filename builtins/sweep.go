@@ -29,7 +29,8 @@ func sweepModule() Module {
 type sweepArgs struct {
 	Fn       starlark.Callable `arg:"fn" doc:"called with the settings by name; returns a number, or scores, whose pass rate counts"`
 	Minimize bool              `arg:"minimize=false" doc:"a smaller value is better, as of a loss"`
-	Jobs     int               `arg:"jobs=1" doc:"trials at a time; they still share the GPU in turns"`
+	Jobs     int               `arg:"jobs=1" doc:"trials at a time; they still share the GPU in turns. Where trials learn from each other, 4 at most"`
+	Prune    string            `arg:"prune=" doc:"median or asha: end trials whose validation losses are worse than those of earlier ones; see below"`
 	Title    string            `arg:"title=" doc:"the question, for the report"`
 	Space    []starlark.Tuple  `arg:"**space" doc:"the settings to vary: lr = [1e-4, 1e-3], or a sweep.range"`
 }
@@ -41,7 +42,11 @@ type randomArgs struct {
 }
 
 const sweepResult = "\nReturns a struct: trials, in order, and best, each with its settings by name and .value; a trial that failed has .error\n" +
-	"and the value None. A failed trial does not end the sweep."
+	"and the value None, one that was pruned has .pruned, which says why. A failed trial does not end the sweep.\n" +
+	"prune judges each evaluation of a trial's trainings by the best loss so far: median ends a trial that is worse than the median\n" +
+	"of at least 4 earlier trials there, after a warm-up of 1 evaluation (median:WARMUP); asha lets the best third pass\n" +
+	"evaluation 1, 3, 9, … (asha:ETA:FIRST). A trial knows all but the last 3 before it, whatever jobs says, so that jobs changes\n" +
+	"nothing. What was trained stays: the same training without prune goes on from there."
 
 func sweepGrid() Func {
 	return plain("sweep.grid", "Tries every combination of the settings, the last one varying fastest."+sweepResult,
@@ -70,7 +75,7 @@ func sweepRandom() Func {
 
 func sweepTPE() Func {
 	return plain("sweep.tpe", "Tries combinations that are likely among the good trials so far: the tree-structured Parzen estimator.\n"+
-		"The first ten are random. A trial knows those that ended jobs before it, so that other jobs propose other trials."+sweepResult,
+		"The first ten are random. A trial knows all but the last 3 before it."+sweepResult,
 		func(ctx context.Context, c *Call, a randomArgs) (starlark.Value, error) {
 			space, err := spaceOf(a.Space)
 			if err != nil {
@@ -181,6 +186,11 @@ func (c *Call) sweep(ctx context.Context, a sweepArgs, space sweep.Space, s swee
 		}
 	}
 	a.Fn.Freeze()
+	pruner, err := sweep.ParsePruner(a.Prune)
+	if err != nil {
+		return nil, fmt.Errorf("prune: %w", err)
+	}
+	search := sweep.Search{Sampler: s, Pruner: pruner}
 	data := event.SweepData{Title: a.Title, Objective: "value", Minimize: a.Minimize}
 	for _, d := range space {
 		data.Names = append(data.Names, d.Name)
@@ -188,7 +198,7 @@ func (c *Call) sweep(ctx context.Context, a sweepArgs, space sweep.Space, s swee
 	var over atomic.Int64
 	var missing atomic.Pointer[runtime.Missing] // in a plan: a trial whose value is not known
 	_, learns := s.(sweep.TPE)
-	trials, err := sweep.Run(ctx, s, a.Jobs, func(ctx context.Context, i int, p sweep.Point) (x float64, result any, err error) {
+	trials, err := search.Run(ctx, a.Jobs, func(ctx context.Context, i int, p sweep.Point) (x float64, result any, err error) {
 		if m := missing.Load(); m != nil && learns {
 			return 0, nil, m // nor is what the next one would be
 		}
@@ -224,7 +234,7 @@ func (c *Call) sweep(ctx context.Context, a sweepArgs, space sweep.Space, s swee
 	if len(trials) > 0 && failed == len(trials) {
 		return nil, fmt.Errorf("all %d trials failed; the first: %w", failed, trials[0].Err)
 	}
-	return sweepValue(data), nil
+	return sweepValue(data, sweep.Best(trials, a.Minimize)), nil
 }
 
 // try calls fn with the settings of trial i.
@@ -261,7 +271,11 @@ func objective(v starlark.Value) (float64, error) {
 func (c *Call) tell(over, i int, names []string, p sweep.Point, x float64, err error) {
 	text := fmt.Sprintf("trial %d (%d over): %s → ", i+1, over, settings(names, p))
 	e := event.Event{Kind: event.Log, Text: text + fmt.Sprintf("%.6g", x)}
-	if err != nil {
+	var pruned *runtime.Pruned
+	switch {
+	case errors.As(err, &pruned):
+		e.Text = text + pruned.Error()
+	case err != nil:
 		e = event.Event{Kind: event.Warn, Text: text + "failed: " + err.Error()}
 	}
 	c.Run.Emit(c.Thread, e)
@@ -277,9 +291,11 @@ func settings(names []string, p sweep.Point) string {
 }
 
 func trialData(t sweep.Outcome) event.SweepTrial {
-	out := event.SweepTrial{Values: t.Point}
+	out := event.SweepTrial{Values: t.Point, Pruned: t.Pruned}
 	if t.Failed {
 		out.Error = t.Err.Error()
+	}
+	if !t.Valued() {
 		return out
 	}
 	out.Value = &t.Value
@@ -290,13 +306,11 @@ func trialData(t sweep.Outcome) event.SweepTrial {
 	return out
 }
 
-// sweepValue is a sweep as the script sees it.
-func sweepValue(data event.SweepData) starlark.Value {
-	best := starlark.Value(starlark.None)
-	var bestAt float64
+// sweepValue is a sweep as the script sees it; best is the index of the best trial, or -1.
+func sweepValue(data event.SweepData, best int) starlark.Value {
 	trials := make([]starlark.Value, len(data.Trials))
 	for i, t := range data.Trials {
-		fields := starlark.StringDict{"value": starlark.None, "error": starlark.String(t.Error)}
+		fields := starlark.StringDict{"value": starlark.None, "error": starlark.String(t.Error), "pruned": starlark.String(t.Pruned)}
 		for k, name := range data.Names {
 			fields[name] = setting(t.Values[k])
 		}
@@ -304,11 +318,10 @@ func sweepValue(data event.SweepData) starlark.Value {
 			fields["value"] = starlark.Float(*t.Value)
 		}
 		trials[i] = starlarkstruct.FromStringDict(starlark.String("trial"), fields)
-		if t.Value != nil && (best == starlark.None || data.Minimize && *t.Value < bestAt || !data.Minimize && *t.Value > bestAt) {
-			best, bestAt = trials[i], *t.Value
-		}
 	}
-	return starlarkstruct.FromStringDict(starlark.String("sweep"), starlark.StringDict{
-		"trials": starlark.NewList(trials), "best": best,
-	})
+	fields := starlark.StringDict{"trials": starlark.NewList(trials), "best": starlark.None}
+	if best >= 0 {
+		fields["best"] = trials[best]
+	}
+	return starlarkstruct.FromStringDict(starlark.String("sweep"), fields)
 }

@@ -29,6 +29,7 @@ type comparePage struct {
 	Rerun    string // the commands of the first runs
 	Total    costs
 	Failures int
+	Pruned   int
 	Loss     float64 // the lowest
 	Linked   bool
 }
@@ -81,8 +82,11 @@ func (b *builder) compare(refs []string) (Page, error) {
 	for i := range rows {
 		rows[i].Values = valuesOf(rows[i].run, v.Params)
 		v.Total = v.Total.plus(rows[i].Costs)
-		if rows[i].Status == store.Failed {
+		switch rows[i].Status {
+		case store.Failed:
 			v.Failures++
+		case store.Pruned:
+			v.Pruned++
 		}
 		if l := rows[i].Loss; !(v.Loss <= l) {
 			v.Loss = l
@@ -90,7 +94,7 @@ func (b *builder) compare(refs []string) (Page, error) {
 	}
 	byStart := slices.Clone(rows)
 	slices.SortStableFunc(rows, better)
-	if v.Verdict, err = b.leader(rows); err != nil {
+	if v.Verdict, err = b.leader(rows, v.Params); err != nil {
 		return Page{}, err
 	}
 	if v.Figures, err = b.overlays(rows, v.Params); err != nil {
@@ -130,7 +134,7 @@ func newBoardRow(r *run) boardRow {
 		row.scoresKey = c[len(c)-1].B.Step
 	}
 	for _, u := range r.Uses {
-		if _, ok := u.trained(); ok {
+		if _, ok := u.trained(); ok || u.Cut {
 			row.trainingKeys = append(row.trainingKeys, u.Key)
 		}
 	}
@@ -146,22 +150,24 @@ func (r boardRow) Rate() float64 {
 }
 
 // boardSweep sees the runs as trials of a sweep over the params that differ: of their
-// pass rates if all were evaluated, else of their losses.
+// pass rates if all that were not pruned were evaluated, else of their losses.
 func boardSweep(rows []boardRow, params []string) event.SweepData {
 	d := event.SweepData{Objective: "pass rate", Names: params}
-	if slices.ContainsFunc(rows, func(r boardRow) bool { return r.N == 0 }) {
+	if slices.ContainsFunc(rows, func(r boardRow) bool { return r.N == 0 && r.Status != store.Pruned }) {
 		d.Objective, d.Minimize = "eval loss", true
 	}
 	byTrial := slices.Clone(rows)
 	slices.SortStableFunc(byTrial, func(a, b boardRow) int { return a.Trial - b.Trial })
 	for _, r := range byTrial {
-		t := event.SweepTrial{N: r.N, Passed: r.Passed}
+		t := event.SweepTrial{N: r.N, Passed: r.Passed, Pruned: r.Pruned}
 		for _, word := range r.Values {
 			t.Values = append(t.Values, value(word))
 		}
-		if x := r.Rate(); !d.Minimize && finite(x) {
+		switch x := r.Rate(); {
+		case r.Status == store.Pruned:
+		case !d.Minimize && finite(x):
 			t.Value = &x
-		} else if d.Minimize && finite(r.Loss) {
+		case d.Minimize && finite(r.Loss):
 			t.Value = &r.Loss
 		}
 		d.Trials = append(d.Trials, t)
@@ -177,8 +183,11 @@ func value(word string) any {
 	return word
 }
 
-// better sorts the board: by pass rate, then by loss, then by id.
+// better sorts the board: by pass rate, then by loss, then by id, those that were pruned last.
 func better(a, b boardRow) int {
+	if x, y := a.Status == store.Pruned, b.Status == store.Pruned; x != y {
+		return map[bool]int{true: 1, false: -1}[x]
+	}
 	if d := cmpFloat(orLast(-a.Rate()), orLast(-b.Rate())); d != 0 {
 		return d
 	}

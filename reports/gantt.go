@@ -31,7 +31,7 @@ type ganttRow struct {
 type ganttBar struct {
 	Name     string
 	From, To float64
-	State    string // run, hit, failed, unfinished
+	State    string // run, hit, failed, cut, unfinished
 }
 
 const (
@@ -99,8 +99,8 @@ func stretches(r *run, zero time.Time) []ganttBar {
 			} else {
 				out = append(out, ganttBar{e.Name, last, now, "hit"})
 			}
-		case event.StepDone, event.StepFail:
-			state := map[event.Kind]string{event.StepDone: "run", event.StepFail: "failed"}[e.Kind]
+		case event.StepDone, event.StepFail, event.StepCut:
+			state := map[event.Kind]string{event.StepDone: "run", event.StepFail: "failed", event.StepCut: "cut"}[e.Kind]
 			from, ok := begun[e.Step]
 			if !ok {
 				from = max(0, now-e.Value)
@@ -163,15 +163,18 @@ func (g gantt) bar(c draw.Canvas, b ganttBar, x0, x1, y0, y1 vg.Length) {
 	}
 	box := []vg.Point{{X: x0, Y: y0}, {X: x1, Y: y0}, {X: x1, Y: y1}, {X: x0, Y: y1}, {X: x0, Y: y0}}
 	switch b.State {
-	case "run":
+	case "run", "cut":
 		c.FillPolygon(tone+" bar", box[:4])
 	case "hit":
 		hatch(c, x0, x1, y0, y1)
 	default:
 		c.StrokeLines(draw.LineStyle{Color: tone, Width: 1, Dashes: dashes["dotted"]}, box)
 	}
-	if b.State == "failed" {
+	switch b.State {
+	case "failed":
 		write(c, ink("c2"), draw.XCenter, x1, (y0+y1)/2, "✗")
+	case "cut":
+		write(c, inkText, draw.XCenter, x1+4, (y0+y1)/2, "⊣")
 	}
 }
 

@@ -10,12 +10,12 @@ import (
 // leader says who leads and whether that is more than luck: it tests the
 // leader against each of the next runs on the items that both answered, and
 // corrects the p-values for their number (Holm).
-func (b *builder) leader(rows []boardRow) (verdict, error) {
+func (b *builder) leader(rows []boardRow, params []string) (verdict, error) {
 	if rows[0].N == 0 {
 		return verdict{Sentence: plural(int64(len(rows)), "run") + ", none of them evaluated.", Support: "A loss is no pass rate."}, nil
 	}
 	top := rows[0]
-	v := verdict{Subject: top.ID, Sentence: fmt.Sprintf("leads with %s (95%s%% interval %s–%s, n%s%s).", percent(top.Rate()), nb, rate(top.Low), rate(top.High), nb, count(int64(top.N)))}
+	v := verdict{Subject: top.inWords(params), Sentence: fmt.Sprintf("leads with %s (95%s%% interval %s–%s, n%s%s).", percent(top.Rate()), nb, rate(top.Low), rate(top.High), nb, count(int64(top.N)))}
 	mine, err := b.passes(top)
 	if err != nil {
 		return v, err
@@ -36,8 +36,12 @@ func (b *builder) leader(rows []boardRow) (verdict, error) {
 		rows[t.row].Against = fmt.Sprintf("%s, p%s%s", points(float64(t.broken-t.fixed)/float64(t.items)), nb, pvalue(t.p))
 	}
 	if len(tests) > 0 {
-		t := tests[0]
-		v.Support = fmt.Sprintf("Against %s on the same %s: %s, %s fixed, %s broken; exact McNemar p%s%s", rows[t.row].ID, plural(int64(t.items), "item"),
+		twins := slices.IndexFunc(tests, func(t pairing) bool { return t.fixed+t.broken > 0 })
+		if twins > 0 {
+			v.Support = plural(int64(twins), "other run") + " passed exactly the same items. "
+		}
+		t := tests[max(twins, 0)]
+		v.Support += fmt.Sprintf("Against %s on the same %s: %s, %s fixed, %s broken; exact McNemar p%s%s", rows[t.row].inWords(params), plural(int64(t.items), "item"),
 			points(float64(t.fixed-t.broken)/float64(t.items)), count(int64(t.fixed)), count(int64(t.broken)), nb, pvalue(t.p))
 		if len(tests) > 1 {
 			v.Support += fmt.Sprintf(", corrected for %d comparisons", len(tests))
@@ -49,6 +53,14 @@ func (b *builder) leader(rows []boardRow) (verdict, error) {
 		v.Support += " The leader was picked on these very items: expect a little less on new ones."
 	}
 	return v, nil
+}
+
+// inWords names a run by the params that set it apart, and its id.
+func (r boardRow) inWords(params []string) string {
+	if len(params) == 0 || len(r.Values) != len(params) {
+		return r.ID
+	}
+	return pointText(params, r.Values) + " (run" + nb + r.ID + ")"
 }
 
 // passes returns which items the run's evaluation passed.

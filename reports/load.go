@@ -28,7 +28,9 @@ type use struct {
 	store.Use
 	Step   store.Step
 	Done   bool
-	AtWork bool // somebody is at it
+	AtWork bool            // somebody is at it
+	Cut    bool            // left where it was, for its trial was pruned
+	Far    *store.Progress // of one at work; nil: it does not say
 }
 
 // setting is a parameter of a notebook.
@@ -50,12 +52,18 @@ func load(st *store.Store, ref string) (*run, error) {
 	if r.Events, err = st.Events(r.ID, 0, 0); err != nil {
 		return nil, fmt.Errorf("reports: run %s: events: %w", r.ID, err)
 	}
+	r.markCut()
 	r.addUnfinished()
+	for i := range r.Uses {
+		if p, ok := st.Progress(r.Uses[i].Key); ok && r.Uses[i].AtWork {
+			r.Uses[i].Far = &p
+		}
+	}
 	return r, nil
 }
 
 // told are the events that a page of many runs is made of.
-var told = []event.Kind{event.Compare, event.StepStart, event.StepHit, event.StepDone, event.StepFail}
+var told = []event.Kind{event.Compare, event.StepStart, event.StepHit, event.StepDone, event.StepFail, event.StepCut}
 
 // loadAll reads the runs that refs name, for a page of very many: without the diffs,
 // and of the events only those that are told.
@@ -85,6 +93,7 @@ func loadAll(st *store.Store, refs []string) ([]*run, error) {
 	for _, r := range all {
 		r.setUses(uses[r.ID])
 		r.Events = events[r.ID]
+		r.markCut()
 		if same := texts[r.Source]; same != nil {
 			r.Text, r.Cells = same.Text, same.Cells
 			continue
@@ -104,6 +113,24 @@ func (r *run) setUses(list []store.StepUse) {
 		if !seen[u.Key] {
 			seen[u.Key] = true
 			r.Uses = append(r.Uses, use{Use: u.Use, Step: u.Step, Done: u.Done()})
+		}
+	}
+}
+
+// markCut marks the steps that were left for good: another run may have finished them since.
+func (r *run) markCut() {
+	cut := map[string]bool{}
+	for _, e := range r.Events {
+		switch e.Kind {
+		case event.StepCut:
+			cut[e.Step] = true
+		case event.StepDone, event.StepHit: // by another trial in a notebook
+			delete(cut, e.Step)
+		}
+	}
+	for i := range r.Uses {
+		if u := &r.Uses[i]; cut[u.Key.String()] {
+			u.Cut, u.Done = true, false
 		}
 	}
 }

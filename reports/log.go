@@ -51,7 +51,7 @@ func lineOf(e event.Event) logLine {
 	switch e.Kind {
 	case event.StepHit:
 		l.Text = "saved " + seconds(e.Value)
-	case event.StepDone, event.StepFail:
+	case event.StepDone, event.StepFail, event.StepCut:
 		l.Text = strings.TrimSpace(seconds(e.Value) + " " + l.Text)
 	case event.Bar:
 		l.Text = map[bool]string{true: "met", false: "not met"}[e.Value != 0]

@@ -18,7 +18,7 @@ type matrix struct {
 type matrixRow struct {
 	Name, Short string
 	Seconds     float64
-	Marks       []string // "run", "hit", "failed", "unfinished" or ""
+	Marks       []string // "run", "hit", "failed", "cut", "unfinished" or ""
 }
 
 // matrixOf sets the steps of the first runs against each other: a step that
@@ -59,6 +59,8 @@ func (u use) mark() string {
 		return "failed"
 	case u.Hit:
 		return "hit"
+	case u.Cut:
+		return "cut"
 	case !u.Done:
 		return "unfinished"
 	}

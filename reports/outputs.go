@@ -148,7 +148,7 @@ func (b *builder) collect(r *run, views []cellView) []*output {
 			o := &output{cell: i, lines: []string{e.Text}}
 			o.render = func() (html, error) { return b.render("print", printed(o.lines)) }
 			add(o)
-		case event.StepStart, event.StepHit, event.StepDone, event.StepFail:
+		case event.StepStart, event.StepHit, event.StepDone, event.StepFail, event.StepCut:
 			if u, ok := r.find(e.Step); ok && !shown[e.Step] {
 				step(u)
 			}

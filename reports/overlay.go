@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"starbook/runtime/cas"
+	"starbook/runtime/store"
 )
 
 // overlays draws what compares runs at a glance: pass rates, evaluation losses,
@@ -90,6 +91,9 @@ func (b *builder) lossOverlay(rows []boardRow) (*figure, error) {
 	}
 	if len(faint) > 0 {
 		c.Note = "In colour: the trainings of the leading runs. Grey: " + plural(int64(len(faint)), "other") + ", from the least to the greatest."
+		if slices.ContainsFunc(rows, func(r boardRow) bool { return r.Status == store.Pruned }) {
+			c.Note += " Those of pruned trials end where they were cut."
+		}
 		c.Curves = slices.Concat([]curve{bandOf(slices.Concat(faint, c.Curves))}, c.Curves)
 	}
 	for _, u := range rows[0].Uses {

@@ -85,8 +85,8 @@ func TestComparePageSaysWhoLeads(t *testing.T) {
 	b := f.run(trial{id: "2b0a1b2c", lr: 1e-3, patience: 3, loss: 0.42, share: 0.77, hits: true, ended: true, text: notebook + "print('more')\n"})
 	text := spoken(f.page(b, a))
 	for _, want := range []string{
-		"1f3a9c0d leads with 90.0 % (95 % interval 88.2–91.5, n 1,250).",
-		"Against 2b0a1b2c on the same 1,250 items:",
+		"lr 0.002 (run 1f3a9c0d) leads with 90.0 % (95 % interval 88.2–91.5, n 1,250).",
+		"Against lr 0.001 (run 2b0a1b2c) on the same 1,250 items:",
 		"Only parameters that differ; 3 others are the same in all runs.",
 		"- print('more')", // b was asked for first, so its line goes
 		"The leader was picked on these very items",
@@ -261,6 +261,85 @@ func TestSweepInsideARun(t *testing.T) {
 	}
 	if want := best + " is the best of 4 trials: it passes 92.0 %"; !strings.Contains(spoken(page), want) {
 		t.Errorf("the page does not say %q", want)
+	}
+}
+
+// A pruned trial is shown as one: not failed, never the best, its training left where it was.
+func TestPrunedTrials(t *testing.T) {
+	f := newFixture(t)
+	a := f.run(trial{id: "1f3a9c0d", lr: 2e-3, patience: 3, loss: 0.35, share: 0.80, ended: true})
+	b := f.run(trial{id: "2b0a1b2c", lr: 1e-3, patience: 3, loss: 0.42, share: 0.77, hits: true, ended: true})
+	const why = "eval 3: 1.5200 > median 1.3100 of 8 trials"
+	f.ok(f.st.BeginRun(store.Run{ID: "3c0a1b2c", Notebook: "nb.star", Started: noon, Params: encode(map[string]any{
+		"lr": param(1e-5, 1e-3, ""), "patience": param(3, 3, ""), "r": param(16, 16, ""), "asks": param(2000, 2000, ""),
+	})}))
+	cut := cas.Sum([]byte("cut"))
+	for x := range 3 {
+		f.st.Point(cut, "train/loss", int64(x), 1.5)
+		f.st.Point(cut, "eval/loss", int64(x), 1.52)
+	}
+	f.st.Emit(event.Event{Run: "3c0a1b2c", Step: cut.String(), Time: noon, Kind: event.StepStart, Name: "lora.train"})
+	f.st.Emit(event.Event{Run: "3c0a1b2c", Step: cut.String(), Time: noon, Kind: event.StepCut, Name: "lora.train", Text: "pruned: " + why})
+	f.ok(f.st.PutUse(store.Use{Run: "3c0a1b2c", Seq: 1, Key: cut, Name: "lora.train", Seconds: 2}))
+	f.ok(f.st.EndRun("3c0a1b2c", store.Pruned, 0, why))
+	text := spoken(f.page(a, b, "3c0a1b2c"))
+	for _, want := range []string{
+		"3 runs, 1 pruned", "lr 0.002 (run 1f3a9c0d) leads", "3c0a1b2c pruned 0.00001", "at eval 3: 1.5200 &gt; median 1.3100 of 8 trials",
+		"⊣ left where it was when its trial was pruned",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	if strings.Contains(text, "1 failed") {
+		t.Error("a pruned run counts as failed")
+	}
+	one := spoken(f.page("3c0a1b2c"))
+	for _, want := range []string{"Its sweep pruned this trial at eval 3", "lora.train " + cut.Short() + " cut", "At update 2: train loss 1.5, eval loss 1.52"} {
+		if !strings.Contains(one, want) {
+			t.Errorf("the run's page does not say %q", want)
+		}
+	}
+	v := sweepOf(event.SweepData{Objective: "loss", Minimize: true, Names: []string{"lr"}, Trials: []event.SweepTrial{
+		{Values: []any{0.1}, Value: new(2.0)}, {Values: []any{0.2}, Pruned: why}, {Values: []any{0.3}, Error: "unlucky"}, {Values: []any{0.4}, Value: new(1.0)},
+	}})
+	if v.Sentence != "Best of 4 trials: lr 0.4 with 1." || !strings.HasPrefix(v.Support, "1 trial failed. 1 trial pruned, for") {
+		t.Errorf("the sweep says %q %q", v.Sentence, v.Support)
+	}
+	if last := v.Table.Rows[2]; last[len(last)-1] != "pruned at "+why {
+		t.Errorf("its table says %v", v.Table.Rows)
+	}
+}
+
+// Trainings that end in the same model share its evaluation, which is made once.
+func TestTwinsShareTheirScore(t *testing.T) {
+	f := newFixture(t)
+	f.ok(f.st.BeginRun(store.Run{ID: "abcdef01", Notebook: "nb.star", Started: noon}))
+	seq := 0
+	use := func(s store.Step) {
+		seq++
+		f.ok(f.st.PutUse(store.Use{Run: "abcdef01", Seq: seq, Key: s.Key, Name: s.Name, Seconds: 1}))
+	}
+	merged := f.step("lora.merge", "model", "merged", 1, 0, map[string]any{})
+	for i := range 3 {
+		key := f.train(fmt.Sprint("twin", i), 0.4, true)
+		adapter, err := f.st.Step(key)
+		f.ok(err)
+		use(adapter)
+		m := store.Step{Key: cas.Sum([]byte(fmt.Sprint("merge", i))), Name: "lora.merge", Kind: "model", Output: merged.Output, Inputs: []cas.Digest{adapter.Output}, Created: noon}
+		f.ok(f.st.PutStep(m))
+		use(m)
+		if i == 0 {
+			scores, _ := f.score("scores", "tuned", 200, 0.8, 5, merged.Output)
+			use(scores)
+		}
+	}
+	r, err := load(f.st, "abcdef01")
+	f.ok(err)
+	for _, row := range r.trialRows() {
+		if row.score.N != 200 {
+			t.Errorf("training %s has no score", row.Key.Short())
+		}
 	}
 }
 

@@ -61,7 +61,7 @@ func sweepOf(d event.SweepData) sweepView {
 	}
 	v.Table = trialsTable(d, trials, rates)
 	done := slices.DeleteFunc(slices.Clone(trials), func(t sweepTrial) bool { return !finite(t.value) })
-	v.Sentence, v.Support = sweepVerdict(d, done, len(trials), rates)
+	v.Sentence, v.Support = sweepVerdict(d, done, rates)
 	v.Seeds = seedsTable(d, done, rates)
 	if f := sweepHeat(d, done, rates); f != nil {
 		v.Figures = append(v.Figures, f)
@@ -81,7 +81,13 @@ func sweepOf(d event.SweepData) sweepView {
 	return v
 }
 
-func sweepVerdict(d event.SweepData, done []sweepTrial, n int, rates bool) (sentence, support string) {
+func sweepVerdict(d event.SweepData, done []sweepTrial, rates bool) (sentence, support string) {
+	n, pruned := len(d.Trials), 0
+	for _, t := range d.Trials {
+		if t.Pruned != "" {
+			pruned++
+		}
+	}
 	if len(done) == 0 {
 		return "None of " + plural(int64(n), "trial") + " came to its end.", ""
 	}
@@ -92,7 +98,10 @@ func sweepVerdict(d event.SweepData, done []sweepTrial, n int, rates bool) (sent
 		sentence += fmt.Sprintf(" (95%s%% interval %s–%s, n%s%s)", nb, rate(low), rate(high), nb, count(int64(best.N)))
 	}
 	support = "It was picked on these very trials: expect a little less on new items and seeds."
-	if failed := n - len(done); failed > 0 {
+	if pruned > 0 {
+		support = plural(int64(pruned), "trial") + " pruned, for a validation loss that earlier trials had beaten. " + support
+	}
+	if failed := n - len(done) - pruned; failed > 0 {
 		support = plural(int64(failed), "trial") + " failed. " + support
 	}
 	return sentence + ".", support
@@ -114,7 +123,7 @@ func sweepText(v float64, rates bool) string {
 	return number(v)
 }
 
-// trialsTable lists the trials, best first, failed ones last.
+// trialsTable lists the trials, best first, those without a value last.
 func trialsTable(d event.SweepData, trials []sweepTrial, rates bool) table {
 	sorted := slices.Clone(trials)
 	slices.SortStableFunc(sorted, func(a, b sweepTrial) int {
@@ -128,7 +137,7 @@ func trialsTable(d event.SweepData, trials []sweepTrial, rates bool) table {
 		}
 		return 0
 	})
-	t := table{Columns: append(append([]string{"trial"}, d.Names...), d.Objective, "95"+nb+"% interval", "n", "failed because")}
+	t := table{Columns: append(append([]string{"trial"}, d.Names...), d.Objective, "95"+nb+"% interval", "n", "no value because")}
 	t.Num = slices.Repeat([]bool{true}, len(t.Columns))
 	t.Num[len(t.Num)-1] = false
 	for i, tr := range sorted {
@@ -145,7 +154,11 @@ func trialsTable(d event.SweepData, trials []sweepTrial, rates bool) table {
 			low, high := wilson(tr.Passed, tr.N)
 			interval, n = rate(low)+"–"+rate(high), count(int64(tr.N))
 		}
-		t.Rows = append(t.Rows, append(row, value, interval, n, clip(tr.Error, 200)))
+		why := clip(tr.Error, 200)
+		if tr.Pruned != "" {
+			why = "pruned at " + tr.Pruned
+		}
+		t.Rows = append(t.Rows, append(row, value, interval, n, why))
 	}
 	return t.dense()
 }

@@ -89,14 +89,20 @@ func (t trialRow) loss() float64 {
 }
 
 // attach gives each training the last evaluation that rests on its adapter and
-// no other. Trainings that ended in the same adapter share it.
+// no other. Trainings whose adapters are the same, or make the same of the base, share it.
 func (r *run) attach(rows []trialRow) {
 	byAdapter := map[cas.Digest][]int{}
 	for i, row := range rows {
 		byAdapter[row.Step.Output] = append(byAdapter[row.Step.Output], i)
 	}
 	from := map[cas.Digest]map[cas.Digest]bool{} // output → adapters that it rests on
-	for _, u := range r.Uses {                   // in order of first call, so inputs come first
+	twins := map[cas.Digest][]cas.Digest{}       // adapter → others that make the same model of the base
+	type evaluated struct {
+		scored
+		adapter cas.Digest
+	}
+	var all []evaluated
+	for _, u := range r.Uses { // in order of first call, so inputs come first
 		rests := map[cas.Digest]bool{}
 		if byAdapter[u.Step.Output] != nil {
 			rests[u.Step.Output] = true
@@ -106,15 +112,30 @@ func (r *run) attach(rows []trialRow) {
 		}
 		if from[u.Step.Output] == nil {
 			from[u.Step.Output] = rests
+		} else if one, other := sole(from[u.Step.Output]), sole(rests); u.Step.Kind == "model" && one != other && !one.IsZero() && !other.IsZero() {
+			twins[one] = append(twins[one], other)
 		}
-		if s, ok := u.scored(); ok && len(rests) == 1 {
-			for adapter := range rests {
-				for _, i := range byAdapter[adapter] {
-					rows[i].score = s
-				}
+		if s, ok := u.scored(); ok && !sole(rests).IsZero() {
+			all = append(all, evaluated{s, sole(rests)})
+		}
+	}
+	for _, e := range all {
+		for _, adapter := range append(twins[e.adapter], e.adapter) {
+			for _, i := range byAdapter[adapter] {
+				rows[i].score = e.scored
 			}
 		}
 	}
+}
+
+// sole returns the only element of a set, zero if there are none or several.
+func sole(set map[cas.Digest]bool) cas.Digest {
+	for g := range set {
+		if len(set) == 1 {
+			return g
+		}
+	}
+	return cas.Digest{}
 }
 
 // flatten returns the scalars of canonical arguments by dotted name.

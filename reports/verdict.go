@@ -1,8 +1,10 @@
 package reports
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 
 	"starbook/runtime/event"
 )
@@ -93,11 +95,15 @@ func signed(v float64) string {
 	return rate(v)
 }
 
-// verdict returns what the run showed: its last comparison, or else its best
-// trial if it is a sweep, or else its last evaluation, or else its training, or else that it ran.
+// verdict returns what the run showed: its last comparison, or else what its last sweep found,
+// or else its best training of several, or else its last evaluation, or else its training, or else that it ran.
 func (r *run) verdict() verdict {
 	if c := r.comparisons(); len(c) > 0 {
 		return compared(c[len(c)-1])
+	}
+	if d, ok := r.sweep(); ok {
+		s := sweepOf(d)
+		return verdict{Sentence: s.Sentence, Support: s.Support}
 	}
 	if t, of, ok := r.best(); ok {
 		low, high := wilson(t.score.Passed, t.score.N)
@@ -130,6 +136,16 @@ func (r *run) verdict() verdict {
 	}
 	c := r.costs()
 	return verdict{Sentence: fmt.Sprintf("%s, %d of them found done.", plural(int64(c.Steps), "step"), c.Hits)}
+}
+
+// sweep returns the last sweep that the run's notebook made.
+func (r *run) sweep() (d event.SweepData, ok bool) {
+	for _, e := range slices.Backward(r.Events) {
+		if e.Kind == event.Sweep && json.Unmarshal(e.Data, &d) == nil && d.Objective != "" && len(d.Trials) > 0 {
+			return d, true
+		}
+	}
+	return d, false
 }
 
 // score returns the pass rate that stands for the run, as verdict has it.

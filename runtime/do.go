@@ -135,6 +135,9 @@ func (r *Run) work(ctx context.Context, c *call, s *Step, work Work) (Artifact, 
 	if err == nil {
 		err = r.commit(&art, s, seconds)
 	}
+	if p := prunedBy(ctx); p != nil && err != nil {
+		return Artifact{}, r.cut(c, s, seconds, p)
+	}
 	if err != nil {
 		return Artifact{}, r.fail(c, s.key, s.spec, seconds, err)
 	}
@@ -168,10 +171,25 @@ func (r *Run) commit(art *Artifact, s *Step, seconds float64) error {
 	return r.Store.PutStep(st)
 }
 
+// maxTold bounds the arguments that the event of a failure repeats, in bytes.
+const maxTold = 64 << 10
+
+// cut records that a step was left where it is: its trial is pruned.
+func (r *Run) cut(c *call, s *Step, seconds float64, why *Pruned) error {
+	r.emitStep(s.key, s.spec, event.Event{Kind: event.StepCut, Text: why.Error(), Value: seconds})
+	u := r.use(c, s.key, s.spec)
+	u.Seconds = seconds
+	return errors.Join(&StepError{Name: s.spec.Name, Key: s.key, Err: why}, r.Store.PutUse(u))
+}
+
 // fail records why a step has no result.
 func (r *Run) fail(c *call, key cas.Digest, spec Spec, seconds float64, err error) error {
 	err = &StepError{Name: spec.Name, Key: key, Err: err}
-	r.emitStep(key, spec, event.Event{Kind: event.StepFail, Text: err.Error(), Value: seconds})
+	e := event.Event{Kind: event.StepFail, Text: err.Error(), Value: seconds}
+	if len(spec.Args) <= maxTold {
+		e.Data = spec.Args // a failed step has no row that would hold them
+	}
+	r.emitStep(key, spec, e)
 	u := r.use(c, key, spec)
 	u.Failed, u.Seconds = r.redact(err.Error()), seconds
 	if uerr := r.Store.PutUse(u); uerr != nil {

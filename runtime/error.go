@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -15,6 +16,22 @@ var (
 	ErrUsage = errors.New("usage")
 )
 
+// Pruned is the cause with which a context ends whose work its sweep has seen enough of. The
+// run or the trial is neither failed nor interrupted: it has come to no value.
+type Pruned struct {
+	Why string // "eval 3: 1.5200 > median 1.3100 of 8 trials"
+}
+
+// Error implements error.
+func (p *Pruned) Error() string { return "pruned: " + p.Why }
+
+// prunedBy returns why ctx was pruned, nil if it was not.
+func prunedBy(ctx context.Context) *Pruned {
+	var p *Pruned
+	errors.As(context.Cause(ctx), &p)
+	return p
+}
+
 // usageError is an ErrUsage with its own words.
 type usageError struct{ error }
 
@@ -28,10 +45,11 @@ func (e usageError) Unwrap() error { return e.error }
 func Usage(err error) error { return usageError{err} }
 
 // ExitCode returns the exit status of the process for what Exec returned: 0
-// ok, 1 failed, 2 usage, 3 interrupted, 4 a bar was not met.
+// ok or pruned, 1 failed, 2 usage, 3 interrupted, 4 a bar was not met.
 func ExitCode(err error) int {
+	var pruned *Pruned
 	switch {
-	case err == nil:
+	case err == nil, errors.As(err, &pruned):
 		return 0
 	case errors.Is(err, ErrInterrupted):
 		return 3

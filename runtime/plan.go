@@ -33,6 +33,8 @@ type Planned struct {
 	State    Foresight
 	After    []*Planned     // the steps without whose results it is not known
 	Done     store.Step     // of a hit
+	Begun    string         // what of its work others have done, in words; "": nothing is known
+	Ready    bool           // that is all of it
 	ArgLines map[string]int // where arguments stand that the call names
 }
 

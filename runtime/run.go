@@ -78,8 +78,8 @@ func From(t *starlark.Thread) (*Run, context.Context, error) {
 }
 
 // Exec executes the notebook, to its end or to a Finished, and closes the record
-// of the run, whatever happens. The error is nil, a *ScriptError, or wraps ErrBar, ErrInterrupted
-// or ErrUsage; ExitCode tells them apart.
+// of the run, whatever happens. The error is nil, a *ScriptError, or wraps ErrBar,
+// ErrInterrupted, ErrUsage or a *Pruned; ExitCode tells them apart.
 func (r *Run) Exec(ctx context.Context, predeclared starlark.StringDict) error {
 	if err := r.begin(ctx); err != nil {
 		return err
@@ -187,7 +187,10 @@ func (r *Run) whileWanted(ctx context.Context) (_ context.Context, stop func()) 
 // end closes the record. It works even if the context is gone.
 func (r *Run) end(err error) error {
 	st, msg := store.Done, ""
+	var pruned *Pruned
 	switch {
+	case errors.As(err, &pruned):
+		st, err = store.Pruned, nil
 	case errors.Is(err, ErrInterrupted):
 		st = store.Interrupted
 	case err != nil && !errors.Is(err, ErrBar):
@@ -195,6 +198,8 @@ func (r *Run) end(err error) error {
 	}
 	if err != nil {
 		msg = r.redact(err.Error())
+	} else if pruned != nil {
+		msg = pruned.Why
 	}
 	r.emit(event.Event{Kind: event.RunDone, Text: msg})
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

@@ -23,7 +23,7 @@ type Shared struct {
 // less some, are args. It waits for whoever is at it, here or in another process, so that
 // the one who waits finds the work done. A step that is to be done afresh finds nothing.
 func (s *Step) Share(ctx context.Context, what string, args json.RawMessage) (shared *Shared, unlock func(), err error) {
-	key := Spec{Name: s.spec.Name + " " + what, Version: s.spec.Version, Args: args}.Fingerprint()
+	key := sharedKey(s.spec, what, args)
 	dir, unlock, err := s.run.Store.LockStep(ctx, key)
 	if err != nil {
 		return nil, nil, err
@@ -41,6 +41,18 @@ func (s *Step) Share(ctx context.Context, what string, args json.RawMessage) (sh
 		return nil, nil, fmt.Errorf("what steps share: %w", err)
 	}
 	return &Shared{Dir: dir, key: key, store: s.run.Store}, unlock, nil
+}
+
+func sharedKey(spec Spec, what string, args json.RawMessage) cas.Digest {
+	return Spec{Name: spec.Name + " " + what, Version: spec.Version, Args: args}.Fingerprint()
+}
+
+// Sharing is where what a step would share lies, for a plan; "" if it is to be done afresh.
+func (r *Run) Sharing(spec Spec, what string, args json.RawMessage) (dir string) {
+	if r.isFresh(spec.Name) {
+		return ""
+	}
+	return r.Store.ScratchDir(sharedKey(spec, what, args))
 }
 
 // renew reports whether what is shared under key is to be forgotten: once in a run that

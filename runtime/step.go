@@ -73,6 +73,7 @@ type Step struct {
 	refs   []cas.Digest
 	cost   float64
 	device string
+	told   time.Time // when the store last heard of progress
 }
 
 // Key returns the step's fingerprint.
@@ -124,8 +125,20 @@ func (s *Step) Show(name string, x int64, v float64) {
 // DropPoints removes the points with X >= from, before work goes on from a checkpoint.
 func (s *Step) DropPoints(from int64) error { return s.run.Store.DropPoints(s.key, from) }
 
+// progressEvery is how often the store hears how far a step is.
+const progressEvery = time.Second
+
 // Progress says how much is done, for whoever is watching.
 func (s *Step) Progress(done, total int64, text string) {
+	s.mu.Lock()
+	due := time.Since(s.told) >= progressEvery
+	if due {
+		s.told = time.Now()
+	}
+	s.mu.Unlock()
+	if due {
+		_ = s.run.Store.SetProgress(s.key, store.Progress{Done: done, Total: total, Text: s.run.redact(text)}) // a page without a bar is no failure
+	}
 	s.emit(event.Event{Kind: event.Progress, X: done, Value: float64(total), Text: text})
 }
 

@@ -10,7 +10,7 @@ import (
 	"go.starlark.net/syntax"
 )
 
-// scriptError says where err came from. A cancelled script was interrupted.
+// scriptError says where err came from. A cancelled script was pruned or interrupted.
 func (r *Run) scriptError(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
@@ -24,6 +24,8 @@ func (r *Run) scriptError(ctx context.Context, err error) error {
 	}
 	if lost := r.Store.Err(); lost != nil {
 		e.Cause = lost
+	} else if p := prunedBy(ctx); p != nil {
+		e.Cause = p
 	} else if ctx.Err() != nil {
 		e.Cause = ErrInterrupted
 	}

@@ -7,14 +7,19 @@ import (
 // Trial is a point and what it came to.
 type Trial struct {
 	Point  Point
-	Value  float64 // the objective; of no meaning if Failed
+	Value  float64 // the objective, if it is Valued
 	Failed bool
+	Pruned string  // why a Pruner ended it; "": none did
+	Curves []Curve // of its trainings, if there is a Pruner
 }
+
+// Valued reports whether the trial came to its end.
+func (t Trial) Valued() bool { return !t.Failed && t.Pruned == "" }
 
 // Sampler proposes trials.
 type Sampler interface {
-	// Next returns the point of trial i, given trials that are over: those before i
-	// in their order, less the last few if several run at a time. False ends the sweep.
+	// Next returns the point of trial i, given the trials that it may know, in their
+	// order. False ends the sweep.
 	Next(i int, over []Trial) (Point, bool)
 }
 

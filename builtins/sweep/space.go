@@ -1,6 +1,7 @@
-// Package sweep proposes the settings of a sweep's trials. A sampler is a pure
-// function of its seed and of what earlier trials came to: 25 trials and then 25
-// more are the same as 50, and a killed sweep goes on with the same proposals.
+// Package sweep proposes the settings of a sweep's trials and ends those that are not worth their
+// end. A sampler is a pure function of its seed and of what earlier trials came to, a pruner of
+// their losses: 25 trials and then 25 more are the same as 50, and a killed sweep goes on with the
+// same decisions.
 package sweep
 
 import (

@@ -28,7 +28,7 @@ func bowl(p Point) float64 {
 
 func runBowl(t *testing.T, s Sampler, jobs int) []Trial {
 	t.Helper()
-	out, err := Run(t.Context(), s, jobs, func(_ context.Context, i int, p Point) (float64, any, error) {
+	out, err := Search{Sampler: s}.Run(t.Context(), jobs, func(_ context.Context, i int, p Point) (float64, any, error) {
 		if jobs > 1 { // end in an order of their own
 			time.Sleep(time.Duration(rand.IntN(300)) * time.Microsecond)
 		}
@@ -60,14 +60,19 @@ func best(trials []Trial) float64 {
 	return v
 }
 
-// A sweep that is cut off and begun again proposes what one that was not would have.
+// A sweep that is cut off and begun again proposes what one that was not would have, however
+// many trials run at a time.
 func TestProposalsArePure(t *testing.T) {
 	for _, s := range []func(n int) Sampler{
 		func(n int) Sampler { return Random{space, n, 5} },
 		func(n int) Sampler { return TPE{Space: space, Trials: n, Seed: 5} },
 	} {
-		for _, jobs := range []int{1, 4} {
+		alone := runBowl(t, s(50), 1)
+		for _, jobs := range []int{1, 3, 4, 7} {
 			whole := runBowl(t, s(50), jobs)
+			if !reflect.DeepEqual(whole, alone) {
+				t.Errorf("%T: %d jobs propose other trials than one", s(1), jobs)
+			}
 			if half := runBowl(t, s(25), jobs); !reflect.DeepEqual(half, whole[:25]) {
 				t.Errorf("%T, %d jobs: 25 trials are not the first 25 of 50", s(1), jobs)
 			}
@@ -94,7 +99,7 @@ func TestTPELearns(t *testing.T) {
 func TestGridAndRandomVisitEveryPointOnce(t *testing.T) {
 	small := Space{{Name: "lr", Choices: []any{1e-4, 1e-3}}, {Name: "patience", Low: 2, High: 4, Whole: true}}
 	for _, s := range []Sampler{Grid{small}, Random{small, 100, 1}, TPE{Space: small, Trials: 100, Startup: 3}} {
-		trials, err := Run(t.Context(), s, 2, func(_ context.Context, _ int, p Point) (float64, any, error) { return p[0].(float64), nil, nil })
+		trials, err := Search{Sampler: s}.Run(t.Context(), 2, func(_ context.Context, _ int, p Point) (float64, any, error) { return p[0].(float64), nil, nil })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -151,7 +156,7 @@ func TestCheckRefuses(t *testing.T) {
 
 func TestInterruptedSweepReturns(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := Run(ctx, Random{space, 100, 1}, 2, func(ctx context.Context, i int, _ Point) (float64, any, error) {
+	_, err := Search{Sampler: Random{space, 100, 1}}.Run(ctx, 2, func(ctx context.Context, i int, _ Point) (float64, any, error) {
 		if i == 3 {
 			cancel()
 		}

@@ -61,16 +61,13 @@ func (s TPE) Next(i int, over []Trial) (Point, bool) {
 	return best, best != nil
 }
 
-// split returns the better quarter of the trials, 25 at most, and the others. Failed
-// ones are the worst.
+// split returns the better quarter of the trials, 25 at most, and the others. Pruned
+// ones are worse than those that came to their end, failed ones the worst.
 func (s TPE) split(over []Trial) (good, rest []Trial) {
 	sorted := slices.Clone(over)
 	slices.SortStableFunc(sorted, func(a, b Trial) int {
-		if a.Failed != b.Failed {
-			if a.Failed {
-				return 1
-			}
-			return -1
+		if d := cmp.Compare(a.rank(), b.rank()); d != 0 || !a.Valued() {
+			return d
 		}
 		if s.Maximize {
 			a, b = b, a
@@ -79,6 +76,17 @@ func (s TPE) split(over []Trial) (good, rest []Trial) {
 	})
 	n := min((len(sorted)+3)/4, 25)
 	return sorted[:n], sorted[n:]
+}
+
+// rank is 0 of a trial with a value, 1 of a pruned and 2 of a failed one.
+func (t Trial) rank() int {
+	switch {
+	case t.Failed:
+		return 2
+	case t.Pruned != "":
+		return 1
+	}
+	return 0
 }
 
 // propose draws a value of dimension k from the good trials and adds the logarithm of

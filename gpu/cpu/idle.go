@@ -29,6 +29,7 @@ func (idle) SumSquares(_, _ gpu.Buf)                                            
 func (idle) Guard(gpu.Buf)                                                      {}
 func (idle) AdamW(_, _, _, _, _ gpu.Buf, _ gpu.AdamW)                           {}
 func (idle) Merge([]byte, gpu.Buf, gpu.Buf, gpu.Buf, int, gpu.Merge) gpu.Merged { return gpu.Merged{} }
+func (idle) Sample([]int32, []float32, gpu.Buf, int, []uint64, gpu.Sampling)    {}
 func (idle) Argmax([]int32, []float32, gpu.Buf, int)                            {}
 func (idle) Rotary(_, _, _, _, _, _, _ gpu.Buf, _ []int32, _, _ int, _ float32) {}
 func (idle) RotaryBack(_, _, _, _, _, _, _, _, _, _ gpu.Buf, _, _ []int32, _, _ int) {

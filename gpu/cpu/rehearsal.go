@@ -33,10 +33,11 @@ func (d *device) Rehearse() gpu.Device {
 	return gpu.Checked(&rehearsal{d: d, addresses: addresses, heap: heap{use: gpu.Use{Now: now, Peak: now}}})
 }
 
-// Name, Kind, Activations and Pad are those of the device.
+// Name, Kind, Activations, Logits and Pad are those of the device.
 func (r *rehearsal) Name() string          { return r.d.Name() }
 func (r *rehearsal) Kind() string          { return r.d.Kind() }
 func (r *rehearsal) Activations() gpu.Type { return r.d.Activations() }
+func (r *rehearsal) Logits() int           { return r.d.Logits() }
 func (r *rehearsal) Pad(n int) int         { return r.d.Pad(n) }
 
 // Alloc returns addresses in place of memory.

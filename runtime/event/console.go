@@ -57,7 +57,7 @@ func (c *Console) Emit(e Event) {
 		return
 	case StepStart:
 		c.live = append(c.live, &working{step: e.Step, name: e.Name, start: e.Time})
-	case StepDone, StepFail:
+	case StepDone, StepFail, StepCut:
 		c.live = slices.DeleteFunc(c.live, func(w *working) bool { return w.step == e.Step })
 	}
 	c.erase()
@@ -123,7 +123,7 @@ func (c *Console) line(e Event) string {
 		}
 		return s
 	}
-	if c.Brief && (e.Kind == StepHit || e.Kind == StepDone || e.Kind == Log) {
+	if c.Brief && (e.Kind == StepHit || e.Kind == StepDone || e.Kind == StepCut || e.Kind == Log) {
 		return ""
 	}
 	switch e.Kind {
@@ -140,6 +140,8 @@ func (c *Console) line(e Event) string {
 		return row(c.paint(green, "✓"), "run", e.Value, e.Text)
 	case StepFail:
 		return row(c.paint(red, "✗"), "fail", e.Value, firstLine(e.Text))
+	case StepCut:
+		return row(c.paint(dim, "–"), "cut", e.Value, firstLine(e.Text))
 	case Print:
 		return printable(e.Text)
 	case Log:

@@ -19,7 +19,8 @@ const (
 	StepStart Kind = "step.start" // Name is the built-in
 	StepHit   Kind = "step.hit"   // Value is the seconds that the hit saved
 	StepDone  Kind = "step.done"  // Value is the seconds that it took
-	StepFail  Kind = "step.fail"  // Text is the error
+	StepFail  Kind = "step.fail"  // Text is the error, Data the arguments
+	StepCut   Kind = "step.cut"   // left where it is, for its trial is pruned: Text says why
 	Print     Kind = "print"      // Text is the line
 	Warn      Kind = "warn"       // Text says what and what to do
 	Log       Kind = "log"        // Text is a line a step wants kept: an early-stopping decision

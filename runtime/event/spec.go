@@ -121,10 +121,11 @@ type SweepData struct {
 // SweepTrial is one trial of a sweep, in the order of the proposals.
 type SweepTrial struct {
 	Values []any    `json:"values"`           // one for each name: text, numbers, truth values
-	Value  *float64 `json:"value,omitempty"`  // nil: it failed
+	Value  *float64 `json:"value,omitempty"`  // nil: it failed or was pruned
 	N      int      `json:"n,omitempty"`      // items, if the value is a pass rate of so many
 	Passed int      `json:"passed,omitempty"` // of them
 	Error  string   `json:"error,omitempty"`
+	Pruned string   `json:"pruned,omitempty"` // at which evaluation, and by which rule
 }
 
 // Numbers are floats in which NaN and infinities are gaps: JSON has no word for

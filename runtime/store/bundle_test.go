@@ -163,3 +163,22 @@ func TestShrink(t *testing.T) {
 		t.Error("artifacts were removed under a run")
 	}
 }
+
+// A pruned run stays one, with its reason, where a bundle takes it.
+func TestPrunedRunTravels(t *testing.T) {
+	a, b := filled(t, "aa"), open(t)
+	must(t, a.BeginRun(Run{ID: "ac", Notebook: "n.star", Source: blob(t, a, "notebook of aa"), Started: noon}))
+	must(t, a.EndRun("ac", Pruned, 0, "eval 3: 1.5200 > median 1.3100 of 8 trials"))
+	send(t, a, b, "aa", "ac")
+	for name, s := range map[string]*Store{"here": a, "there": b} {
+		r, err := s.Run("ac")
+		if err != nil || r.Status != Pruned || r.Pruned != "eval 3: 1.5200 > median 1.3100 of 8 trials" || r.Error != "" {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+		rows, err := s.Query(t.Context(), "SELECT id, status, pruned IS NOT NULL FROM runs ORDER BY id")
+		must(t, err)
+		if want := [][]any{{"aa", "done", int64(0)}, {"ac", "pruned", int64(1)}}; !reflect.DeepEqual(rows.Rows, want) {
+			t.Errorf("%s: the view says %v", name, rows.Rows)
+		}
+	}
+}

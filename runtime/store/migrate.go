@@ -21,9 +21,12 @@ var schema1 string
 //go:embed schema2.sql
 var schema2 string
 
+//go:embed schema3.sql
+var schema3 string
+
 // schemas bring the file from version i to i+1. They are only ever added to, and
 // only add to the file.
-var schemas = []string{schema1, schema2}
+var schemas = []string{schema1, schema2, schema3}
 
 // version is the schema that this program reads and writes.
 func version() int { return len(schemas) }

@@ -1,5 +1,7 @@
 package store
 
+import "fmt"
+
 // Past is a finished step and the run that used it last.
 type Past struct {
 	Step
@@ -26,6 +28,22 @@ func (s *Store) Past(name string, before int64, limit int) ([]Past, error) {
 func (s *Store) StepSeq(st Step) (seq int64, err error) {
 	err = s.readers.QueryRow("SELECT seq FROM step WHERE key = ?", st.Key.String()).Scan(&seq)
 	return seq, noRows(err, "step %s", st.Key.Short())
+}
+
+// LastFailure returns the use that failed last of the step that ref means: the beginning of
+// a fingerprint, or the name of a built-in. Steps that were done in the end do not count.
+func (s *Store) LastFailure(ref string) (Use, error) {
+	s.settle()
+	list, err := lookup(s, (*Use).dest, "SELECT "+useColumns+` FROM run_step AS u JOIN run AS r ON r.id = u.run
+		WHERE u.failed IS NOT NULL AND (u.name = ? OR u.key >= ? AND u.key < ?) AND NOT EXISTS (SELECT 1 FROM step AS s WHERE s.key = u.key)
+		ORDER BY r.seq DESC, u.seq DESC LIMIT 1`, ref, ref, ref+"g")
+	if err == nil && len(list) == 0 {
+		err = fmt.Errorf("store: failed step %s: %w", ref, ErrNotFound)
+	}
+	if err != nil {
+		return Use{}, err
+	}
+	return list[0], nil
 }
 
 // StepUses returns where a step was used, in order of the runs.

@@ -22,6 +22,7 @@ const (
 	Done        Status = "done"        // it came to its end
 	Failed      Status = "failed"      // it ended with an error
 	Interrupted Status = "interrupted" // it was stopped, or its process died
+	Pruned      Status = "pruned"      // it was a trial of which its sweep had seen enough
 )
 
 // Run is one execution of one notebook.
@@ -37,9 +38,10 @@ type Run struct {
 	Status    Status            `json:"status"`
 	Exit      int               `json:"exit"`
 	Error     string            `json:"error,omitempty"`
-	Sweep     string            `json:"sweep,omitempty"` // 8 hex digits, if it is a trial of one
-	Trial     int               `json:"trial,omitempty"` // from 1
-	Tags      []string          `json:"tags,omitempty"`  // sorted
+	Pruned    string            `json:"pruned,omitempty"` // why, of one that was
+	Sweep     string            `json:"sweep,omitempty"`  // 8 hex digits, if it is a trial of one
+	Trial     int               `json:"trial,omitempty"`  // from 1
+	Tags      []string          `json:"tags,omitempty"`   // sorted
 	GitCommit string            `json:"git_commit,omitempty"`
 	GitDirty  cas.Digest        `json:"git_dirty,omitzero"` // blob of the diff against the commit
 	Env       map[string]string `json:"env"`                // go, os, arch, cpu, device, host, starbook revision
@@ -91,10 +93,14 @@ func (s *Store) SetRunParams(id string, params json.RawMessage, libs []cas.Entry
 }
 
 // EndRun makes the end of a run durable, with all that was queued before, and lets
-// its lock and any request to stop go. St is Done, Failed or Interrupted.
+// its lock and any request to stop go. St is Done, Failed, Interrupted or Pruned.
 func (s *Store) EndRun(id string, st Status, exit int, msg string) error {
-	err := s.changeRun(id, "UPDATE run SET ended = ?, status = ?, exit = ?, error = ? WHERE id = ?",
-		instant(time.Now()), string(st), exit, text(msg), id)
+	why := ""
+	if st == Pruned {
+		why, msg = msg, ""
+	}
+	err := s.changeRun(id, "UPDATE run SET ended = ?, status = ?, exit = ?, error = ?, pruned = ? WHERE id = ?",
+		instant(time.Now()), stored(st), exit, text(msg), text(why), id)
 	if e := os.Remove(s.stopFile(id)); e != nil && !errors.Is(e, fs.ErrNotExist) {
 		err = errors.Join(err, fmt.Errorf("store: run %s: %w", id, e))
 	}
@@ -106,6 +112,15 @@ func (s *Store) EndRun(id string, st Status, exit int, msg string) error {
 		l.remove()
 	}
 	return err
+}
+
+// stored is the word for a status in the table, which has none for Pruned: the column
+// pruned says that.
+func stored(st Status) string {
+	if st == Pruned {
+		st = Done
+	}
+	return string(st)
 }
 
 func (s *Store) changeRun(id, query string, args ...any) error {
@@ -199,6 +214,7 @@ func (s *Store) listRuns(where string, args ...any) ([]Run, error) {
 			words{(*string)(&r.Status)},
 			&r.Exit,
 			words{&r.Error},
+			words{&r.Pruned},
 			words{&r.Sweep},
 			&r.Trial,
 			words{&r.GitCommit},
@@ -207,10 +223,13 @@ func (s *Store) listRuns(where string, args ...any) ([]Run, error) {
 			decoded{&r.Tags},
 		}
 	}, `SELECT run.id, run.notebook, run.source, run.libraries, run.params, run.argv, run.started, run.ended, run.status,
-		coalesce(run.exit, 0), run.error, run.sweep, coalesce(run.trial, 0), run.git_commit, run.git_dirty, run.env,
+		coalesce(run.exit, 0), run.error, run.pruned, run.sweep, coalesce(run.trial, 0), run.git_commit, run.git_dirty, run.env,
 		nullif((SELECT json_group_array(name) FROM (SELECT name FROM tag WHERE tag.run = run.id ORDER BY name)), '[]') FROM run `+where, args...)
 	for i := range list {
-		if r := &list[i]; r.Status == "" {
+		switch r := &list[i]; {
+		case r.Pruned != "":
+			r.Status = Pruned
+		case r.Status == "":
 			r.Status = Interrupted
 			if isHeld(s.runLock(r.ID)) {
 				r.Status = Running

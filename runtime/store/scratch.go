@@ -24,7 +24,7 @@ func (s *Store) LockStep(ctx context.Context, key cas.Digest) (scratch string, u
 	if s.writer == nil {
 		return "", nil, errReadOnly
 	}
-	dir := s.scratchDir(key)
+	dir := s.ScratchDir(key)
 	l, err := acquireContext(ctx, stepLock(dir))
 	if err != nil {
 		return "", nil, err
@@ -48,7 +48,8 @@ func (s *Store) LockStep(ctx context.Context, key cas.Digest) (scratch string, u
 	}), nil
 }
 
-func (s *Store) scratchDir(key cas.Digest) string {
+// ScratchDir is where the scratch of a step lies, if there is any.
+func (s *Store) ScratchDir(key cas.Digest) string {
 	return filepath.Join(s.dir, "scratch", key.String())
 }
 
@@ -65,7 +66,7 @@ func (s *Store) RemoveScratch(key cas.Digest) error {
 	s.mu.Lock()
 	ours := s.scratch[key] != nil
 	s.mu.Unlock()
-	dir := s.scratchDir(key)
+	dir := s.ScratchDir(key)
 	if !ours {
 		if !exists(dir) && !exists(stepLock(dir)) {
 			return nil
@@ -102,7 +103,7 @@ func (s *Store) collectScratch(g *Garbage, trajectories, delete bool) error {
 		if err != nil {
 			continue // not ours
 		}
-		dir := s.scratchDir(key)
+		dir := s.ScratchDir(key)
 		useless, err := s.uselessScratch(key, dir)
 		if err != nil {
 			return err
