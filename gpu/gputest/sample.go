@@ -11,8 +11,16 @@ import (
 func sample(r *rig) {
 	for _, s := range [][2]int{{1, 1}, {7, 9}, {9, 33}, {5, 1000}, {20, 5000}} {
 		for _, o := range []gpu.Sampling{
-			{Temperature: 1}, {Temperature: 0.3}, {Temperature: 4, TopK: 1}, {Temperature: 2, TopK: 3}, {Temperature: 1, TopK: 40},
-			{Temperature: 1, TopP: 0.9}, {Temperature: 3, TopP: 0.5}, {Temperature: 1, TopP: 1e-9}, {Temperature: 2, TopK: 50, TopP: 0.7}, {Temperature: 1, TopK: 7000, TopP: 1},
+			{Temperature: 1},
+			{Temperature: 0.3},
+			{Temperature: 4, TopK: 1},
+			{Temperature: 2, TopK: 3},
+			{Temperature: 1, TopK: 40},
+			{Temperature: 1, TopP: 0.9},
+			{Temperature: 3, TopP: 0.5},
+			{Temperature: 1, TopP: 1e-9},
+			{Temperature: 2, TopK: 50, TopP: 0.7},
+			{Temperature: 1, TopK: 7000, TopP: 1},
 		} {
 			n, vocab := s[0], s[1]
 			r.at("%v, %+v", s, o)
