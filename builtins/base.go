@@ -47,25 +47,26 @@ func mindBase(s *runtime.Step, adapter Handle, now string) {
 
 // planned chooses how many tokens of a training are computed at a time, and
 // what is computed again, so that it fits the device, before any weights are
-// read. Where nobody counts memory, o is as it was.
-func (h *Host) planned(s *runtime.Step, base Handle, quantise gpu.Type, begin func(*model.Transformer) (*model.Adapter, error), data Handle, a trainArgs, o train.Options) (train.Options, error) {
+// read, and returns the rows that it had to render for that. Where nobody counts
+// memory, o is as it was, and nothing was rendered.
+func (h *Host) planned(s *runtime.Step, base Handle, quantise gpu.Type, begin func(*model.Transformer) (*model.Adapter, error), data Handle, a trainArgs, o train.Options) (train.Options, *rendered, error) {
 	dev, err := h.Device()
 	if err != nil {
-		return o, err
+		return o, nil, err
 	}
 	rehearsal := dev.Rehearse()
 	if rehearsal == nil {
-		return o, nil
+		return o, nil, nil
 	}
 	defer rehearsal.Close()
 	m, err := openWith(s, rehearsal, base, quantise, model.Outline)
 	if err != nil {
-		return o, err
+		return o, nil, err
 	}
 	defer m.Close()
-	examples, held, _, err := m.examples(s, data, a)
+	rows, err := m.render(s, data, a)
 	if err != nil {
-		return o, err
+		return o, nil, err
 	}
 	opener := func(quantise gpu.Type) train.Opener {
 		return func(dev gpu.Device) (*model.Transformer, *model.Adapter, error) {
@@ -84,13 +85,13 @@ func (h *Host) planned(s *runtime.Step, base Handle, quantise gpu.Type, begin fu
 			{Change: `quantise = "nf4"`, Open: opener(gpu.NF4)},
 		}
 	}
-	p, err := train.Plan(dev, opener(quantise), examples, held, o, cheaper...)
+	p, err := train.Plan(dev, opener(quantise), rows.examples, rows.held, o, cheaper...)
 	if err != nil {
-		return o, err
+		return o, nil, err
 	}
 	if p.Copies == 0 || 2*p.All() > p.Room { // the host's memory is worth a word where it is scarce
 		s.Log(p.String())
 	}
 	o.MicroTokens, o.Recompute = p.Rows, p.Recompute
-	return o, nil
+	return o, rows, nil
 }

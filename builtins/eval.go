@@ -75,7 +75,7 @@ func evalRun() Func {
 		"Every answer is kept as it comes; run again after a kill, it goes on. Items that the model was trained on are\n"+
 		"found (by id, parent, text, 13-grams and similarity, through all trainings behind the model) and do not count.",
 		func(ctx context.Context, c *Call, a evalRunArgs) (starlark.Value, error) {
-			v, err := do(ctx, c.Host, c.Run, c.Thread, "eval.answers", 1, a.needs(), a.answersArgs, answerAll)
+			v, err := do(ctx, c.Host, c.Run, c.Thread, "eval.answers", 2, a.needs(), a.answersArgs, answerAll)
 			if err != nil {
 				return nil, err
 			}

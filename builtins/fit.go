@@ -40,23 +40,22 @@ func (f *fitting) fit(ctx context.Context, m *loaded, data Handle, a trainArgs, 
 		return nil, err
 	}
 	if !over {
-		examples, held, left, err := m.examples(f.step, data, a)
-		if err != nil {
+		rows := f.rows
+		if rows == nil {
+			if rows, err = m.render(f.step, data, a); err != nil {
+				return nil, err
+			}
+		}
+		if o.Distil, err = m.softened(f.step.Store(), a, rows.examples, rows.held); err != nil {
 			return nil, err
 		}
-		if left > 0 {
-			f.step.Warn(fmt.Sprintf("%s longer than %d tokens left out", plural(left, "examples"), m.limit(a)))
-		}
-		if o.Distil, err = m.softened(f.step.Store(), a, examples, held); err != nil {
-			return nil, err
-		}
-		t, err := train.New(m.Transformer, f.adapter, examples, held, o)
+		t, err := train.New(m.Transformer, f.adapter, rows.examples, rows.held, o)
 		if err != nil {
 			return nil, err
 		}
 		defer t.Close()
-		_, perEpoch := o.Steps(len(examples))
-		f.trainer, f.about = t, about{len(examples), len(held), left, perEpoch}
+		_, perEpoch := o.Steps(len(rows.examples))
+		f.trainer, f.about = t, about{len(rows.examples), len(rows.held), rows.left, perEpoch}
 		if err := f.train(ctx); err != nil {
 			return nil, err
 		}
@@ -74,6 +73,7 @@ func (f *fitting) fit(ctx context.Context, m *loaded, data Handle, a trainArgs, 
 // fitting is a training that a step looks after.
 type fitting struct {
 	step      *runtime.Step
+	rows      *rendered      // by the planning; nil: not yet
 	adapter   *model.Adapter // nil: all of the model is trained
 	base      string         // the model's name, for the adapter's files
 	saveSteps int            // updates between checkpoints; 0: none

@@ -140,7 +140,8 @@ func loraTrain() Func {
 			begin := func(m *model.Transformer) (*model.Adapter, error) { return model.NewAdapter(m, l) }
 			o := a.options()
 			o.LoRAPlus = a.LoRAPlus
-			if o, err = h.planned(s, a.Model, quantise, begin, a.Data, a.trainArgs, o); err != nil {
+			o, rows, err := h.planned(s, a.Model, quantise, begin, a.Data, a.trainArgs, o)
+			if err != nil {
 				return runtime.Artifact{}, err
 			}
 			m, err := h.openQuantised(s, a.Model, quantise)
@@ -153,7 +154,7 @@ func loraTrain() Func {
 				return runtime.Artifact{}, err
 			}
 			defer adapter.Close()
-			f := &fitting{step: s, adapter: adapter, base: modelName(a.Model), saveSteps: a.SaveSteps}
+			f := &fitting{step: s, rows: rows, adapter: adapter, base: modelName(a.Model), saveSteps: a.SaveSteps}
 			facts, err := f.fit(ctx, m, a.Data, a.trainArgs, o, trajectoryOf(a))
 			if err != nil {
 				return runtime.Artifact{}, err
@@ -197,7 +198,7 @@ func modelTrain() Func {
 				_, err := m.Unfreeze()
 				return nil, err
 			}
-			o, err := h.planned(s, a.Model, gpu.F32, begin, a.Data, a.trainArgs, a.options())
+			o, rows, err := h.planned(s, a.Model, gpu.F32, begin, a.Data, a.trainArgs, a.options())
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
@@ -209,7 +210,7 @@ func modelTrain() Func {
 			if _, err := begin(m.Transformer); err != nil {
 				return runtime.Artifact{}, err
 			}
-			f := &fitting{step: s}
+			f := &fitting{step: s, rows: rows}
 			facts, err := f.fit(ctx, m, a.Data, a.trainArgs, o, trajectoryOf(a))
 			if err != nil {
 				return runtime.Artifact{}, err
@@ -219,43 +220,49 @@ func modelTrain() Func {
 		}).judged()
 }
 
-// limit is the tokens of the longest example that is not left out.
-func (l *loaded) limit(a trainArgs) int {
-	if a.MaxTokens > 0 {
-		return a.MaxTokens
-	}
-	return l.Config.MaxPositions
+// rendered is the rows of a training as tokens.
+type rendered struct {
+	examples, held []train.Example
+	left           int // too long
 }
 
-// examples turns rows into tokens and holds some out, by parent.
-func (l *loaded) examples(s *runtime.Step, data Handle, a trainArgs) (examples, held []train.Example, left int, err error) {
-	limit := l.limit(a)
+// render turns rows into tokens and holds some out, by parent.
+func (l *loaded) render(s *runtime.Step, data Handle, a trainArgs) (*rendered, error) {
+	limit := a.MaxTokens
+	if limit == 0 {
+		limit = l.Config.MaxPositions
+	}
 	rows, err := ReadRows(s.Store(), data)
 	if err != nil {
-		return nil, nil, 0, err
+		return nil, err
 	}
 	var heldRows []Row
 	if a.Validation != nil {
 		if heldRows, err = ReadRows(s.Store(), *a.Validation); err != nil {
-			return nil, nil, 0, err
+			return nil, err
 		}
 	} else if a.Split > 0 {
 		parts, err := dataset.Split(rows, []float64{1 - a.Split, a.Split}, uint64(a.Seed))
 		if err != nil {
-			return nil, nil, 0, err
+			return nil, err
 		}
 		rows, heldRows = parts[0], parts[1]
 	}
 	r, err := newRenderer(l.Dir, l.Tokenizer, l.Stops(), a.Prompt, a.chatArgs)
 	if err != nil {
-		return nil, nil, 0, err
+		return nil, err
 	}
-	if examples, left, err = r.examples(rows, a.Completion, chat.Turns(a.Turns), limit); err != nil {
-		return nil, nil, 0, err
+	examples, left, err := r.examples(rows, a.Completion, chat.Turns(a.Turns), limit)
+	if err != nil {
+		return nil, err
 	}
 	held, more, err := r.examples(heldRows, a.Completion, chat.Turns(a.Turns), limit)
 	if err != nil {
-		return nil, nil, 0, fmt.Errorf("validation: %w", err)
+		return nil, fmt.Errorf("validation: %w", err)
 	}
-	return examples, held, left + more, nil
+	left += more
+	if left > 0 {
+		s.Warn(fmt.Sprintf("%s longer than %d tokens left out", plural(left, "examples"), limit))
+	}
+	return &rendered{examples, held, left}, nil
 }

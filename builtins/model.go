@@ -403,7 +403,7 @@ type modelGenerateArgs struct {
 }
 
 func modelGenerate() Func {
-	return step("model.generate", 1, runtime.GPU, "Lets a model answer every row.\n"+
+	return step("model.generate", 2, runtime.GPU, "Lets a model answer every row.\n"+
 		"Adds the answer, confidence (mean log-probability of its tokens, in nats), min_confidence and truncated as columns.",
 		func(ctx context.Context, h *Host, s *runtime.Step, a modelGenerateArgs) (runtime.Artifact, error) {
 			rows, err := ReadRows(s.Store(), a.Data)

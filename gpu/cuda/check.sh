@@ -69,7 +69,7 @@ goldens() {
 	[ -z "$fake" ] || updates='(Late|Plan).*CUDA'
 	(cd gpu/model && quietly ./test -test.run 'BF16|CUDA') || return 1
 	(cd gpu/train && quietly ./test -test.run "$updates") || return 1
-	note families "forward, gradients, generation and updates agree"
+	note families "forward, gradients, generation and updates agree, and a merge writes the CPU's bytes"
 	note memory "what was planned is what was taken, to the byte"
 }
 
@@ -78,7 +78,7 @@ sanitizer() {
 	command -v compute-sanitizer >/dev/null || { note compute-sanitizer "not installed"; return 0; }
 	local tool
 	for tool in memcheck racecheck; do
-		(cd gpu/cuda && quietly compute-sanitizer --tool "$tool" --error-exitcode 1 ./test -test.run 'TestConform/(rmsnorm|rotary|cached|crossentropy|argmax|matmul_rows|adamw)') || return 1
+		(cd gpu/cuda && quietly compute-sanitizer --tool "$tool" --error-exitcode 1 ./test -test.run 'TestConform/(rmsnorm|rotary|cached|crossentropy|argmax|sample|merge|matmul_rows|adamw)') || return 1
 		note "$tool" "no errors"
 	done
 }
