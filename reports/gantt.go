@@ -50,6 +50,9 @@ func ganttOf(rows []boardRow) *figure {
 		g.note += " The first " + count(ganttRuns) + " runs; " + count(int64(left)) + " more are in the store."
 		rows = rows[:ganttRuns]
 	}
+	if slices.ContainsFunc(rows, func(r boardRow) bool { return r.Pruned != "" }) {
+		g.note += " ⊣: cut when its trial was pruned."
+	}
 	end, spent := 0.0, map[string]float64{}
 	for _, r := range rows {
 		row := ganttRow{Label: r.name(), Bars: stretches(r.run, rows[0].Started)}

@@ -311,6 +311,28 @@ func TestPrunedTrials(t *testing.T) {
 	}
 }
 
+// A step at work shows how far it is, until it is done.
+func TestBarOfAStepAtWork(t *testing.T) {
+	f := newFixture(t)
+	f.ok(f.st.BeginRun(store.Run{ID: "abcdef01", Notebook: "nb.star", Started: noon}))
+	key := cas.Sum([]byte("at work"))
+	_, unlock, err := f.st.LockStep(t.Context(), key)
+	f.ok(err)
+	defer unlock()
+	f.st.Emit(event.Event{Run: "abcdef01", Step: key.String(), Time: noon, Kind: event.StepStart, Name: "model.generate"})
+	if strings.Contains(f.page("abcdef01"), "<progress") {
+		t.Error("a bar of a step that says nothing")
+	}
+	f.ok(f.st.SetProgress(key, store.Progress{Done: 312, Total: 5709, Text: "answers"}))
+	if page := f.page("abcdef01"); !strings.Contains(page, `<progress max="5709" value="312">`) || !strings.Contains(spoken(page), "312 of 5,709 answers") {
+		t.Error("the page does not say how far the step is")
+	}
+	f.ok(f.st.EndRun("abcdef01", store.Interrupted, 3, ""))
+	if strings.Contains(f.page("abcdef01"), "<progress") {
+		t.Error("a bar of a step that nobody is at")
+	}
+}
+
 // Trainings that end in the same model share its evaluation, which is made once.
 func TestTwinsShareTheirScore(t *testing.T) {
 	f := newFixture(t)
