@@ -94,6 +94,8 @@ INL void ISA(put)(const float *buf, float *c, long row, long col, int rows, int 
     }
 }
 
+static int ISA(gemm_reads)(const Product *g) { return 0; }
+
 // gemm computes the rows m0 to m1 of the columns n0 to n1; n0 is a multiple of
 // WIDE, m1-m0 <= GEMM_ROWS. Rows of bfloat16 are read where they lie.
 static void ISA(gemm)(const Product *g, long m0, long m1, long n0, long n1, float *scratch) {

@@ -15,15 +15,30 @@ func (d *device) Attention(out, lse, q, k, v gpu.Buf, s gpu.Seqs) {
 	})
 }
 
-// AttentionBack computes every key/value head of every sequence by itself: its
-// gradients are sums over the query heads that share it.
+// AttentionBack computes every query head of every sequence by itself, then adds
+// up what those that share a key/value head have to say to it.
 func (d *device) AttentionBack(dq, dk, dv, dout, out, lse, q, k, v gpu.Buf, s gpu.Seqs) {
 	if !d.floats("attention back", dq, dk, dv, dout, out, lse, q, k, v) {
 		return
 	}
-	d.eachHead(s, s.KVHeads, func(q1 *C.Seq, head C.long, w int) {
-		C.attention_back(d.isa, f(dq), f(dk), f(dv), f(dout), f(out), f(lse), f(q), f(k), f(v), q1, head, f(d.scratch[w]))
+	n, width, group := int(s.Starts[len(s.Starts)-1]), s.Heads*s.Dim, s.Heads/s.KVHeads
+	shares := [2]gpu.Buf{dk, dv}
+	if group > 1 {
+		if !d.grow(&d.panels, 2*n*width) {
+			return
+		}
+		shares = [2]gpu.Buf{d.panels.Slice(0, n*width), d.panels.Slice(n*width, 2*n*width)}
+	}
+	d.eachHead(s, s.Heads, func(q1 *C.Seq, head C.long, w int) {
+		C.attention_back(d.isa, f(dq), f(shares[0]), f(shares[1]), f(dout), f(out), f(lse), f(q), f(k), f(v), q1, head, f(d.scratch[w]))
 	})
+	for i, to := range [2]gpu.Buf{dk, dv} {
+		if group > 1 {
+			d.pool.each(n, rows(width), func(r, end, _ int) {
+				C.sum_groups(d.isa, from(to, r*s.KVHeads*s.Dim), from(shares[i], r*width), C.long((end-r)*s.Heads), C.long(group), C.long(s.Dim))
+			})
+		}
+	}
 }
 
 // eachHead calls work with each sequence and each of its heads.

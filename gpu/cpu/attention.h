@@ -23,7 +23,7 @@ INL float *ISA(take)(float **work, long n) {
 
 // product sets up c = alpha·a·b and packs b.
 INL Product ISA(product)(Operand a, Operand b, float *c, long row, long m, long n, long k, float *panels) {
-  Product g = {a, b, c, row, 1, m, n, k, ATTENTION_BLOCK, 0, k, 1, 0, 1, panels};
+  Product g = {a, b, c, row, 1, m, n, k, ATTENTION_BLOCK, 0, k, 1, 0, panels};
   return g;
 }
 static void ISA(pack_all)(const Product *g) {
@@ -98,54 +98,59 @@ static void ISA(attention)(float *out, float *lse, const float *q, const float *
   }
 }
 
-// attention_back computes one key/value head, whose gradients are summed over
-// its query heads and their rows in order. With p the weights and dp = dout·v,
-// the gradient of a score is p·(dp - dout·out)·scale.
+// attention_back computes one query head. dk and dv are its own share of the
+// gradients, summed over its rows in order: they have heads, not kv. With p the
+// weights and dp = dout·v, the gradient of a score is p·(dp - dout·out)·scale.
 static void ISA(attention_back)(float *dq, float *dk, float *dv, const float *dout, const float *out, const float *lse,
-                                const float *q, const float *k, const float *v, const Seq *s, long kvhead, float *work) {
-  long len = s->len, dim = s->dim, qrow = s->heads * dim, krow = s->kv * dim, group = s->heads / s->kv;
-  long rows = ISA(block_rows)(len), ld = ISA(padded)(len), qat = s->first * qrow, kat = s->first * krow + kvhead * dim;
-  dk += kat, dv += kat, k += kat, v += kat;
+                                const float *q, const float *k, const float *v, const Seq *s, long head, float *work) {
+  long len = s->len, dim = s->dim, qrow = s->heads * dim, krow = s->kv * dim, group = head / (s->heads / s->kv);
+  long rows = ISA(block_rows)(len), ld = ISA(padded)(len), at = s->first * qrow + head * dim, kat = s->first * krow + group * dim;
+  q += at, out += at, dout += at, dq += at, dk += at, dv += at, k += kat, v += kat;
   float *scratch = ISA(take)(&work, ME * 512), *p = ISA(take)(&work, rows * ld), *ds = ISA(take)(&work, rows * ld);
   float *kt = ISA(take)(&work, (len + WIDE) * dim), *vt = ISA(take)(&work, (len + WIDE) * dim);
   float *kp = ISA(take)(&work, len * (dim + WIDE)), *qp = ISA(take)(&work, rows * (dim + WIDE)), *op = ISA(take)(&work, rows * (dim + WIDE));
-  Product scores = ISA(product)((Operand){0, qrow, 1}, (Operand){k, krow, 1}, 0, ld, len, len, dim, kt);
-  Product dscore = ISA(product)((Operand){0, qrow, 1}, (Operand){v, krow, 1}, 0, ld, len, len, dim, vt);
-  Product toq = ISA(product)((Operand){0, ld, 1}, (Operand){k, 1, krow}, 0, qrow, len, dim, len, kp);
+  Product scores = ISA(product)((Operand){q, qrow, 1}, (Operand){k, krow, 1}, 0, ld, len, len, dim, kt);
+  Product dscore = ISA(product)((Operand){dout, qrow, 1}, (Operand){v, krow, 1}, 0, ld, len, len, dim, vt);
+  Product toq = ISA(product)((Operand){0, ld, 1}, (Operand){k, 1, krow}, dq, qrow, len, dim, len, kp);
   ISA(pack_all)(&scores);
   ISA(pack_all)(&dscore);
   ISA(pack_all)(&toq);
   for (long j = 0; j < len; j++)
-    for (long e = 0; e < dim; e++) dk[j * krow + e] = dv[j * krow + e] = 0;
-  for (long head = kvhead * group; head < (kvhead + 1) * group; head++) {
-    long at = qat + head * dim;
-    scores.a.p = q + at, dscore.a.p = dout + at, toq.c = dq + at;
-    for (long i0 = 0; i0 < len; i0 += rows) {
-      ISA(Span) b = ISA(span)(s, i0);
-      long n = b.i1 - b.i0;
-      scores.c = p - b.i0 * ld, dscore.c = ds - b.i0 * ld;
-      ISA(gemm)(&scores, b.i0, b.i1, b.lo, b.hi, scratch);
-      ISA(gemm)(&dscore, b.i0, b.i1, b.lo, b.hi, scratch);
-      for (long i = b.i0; i < b.i1; i++) {
-        float *x = p + (i - b.i0) * ld + b.lo, *y = ds + (i - b.i0) * ld + b.lo;
-        float l = lse[(s->first + i) * s->heads + head], delta = ISA(dot)(dout + at + i * qrow, out + at + i * qrow, dim);
-        int first = ISA(first)(s, i) - b.lo, last = i - b.lo, n = ISA(padded)(b.hi) - b.lo;
-        IVDEP for (int j = 0; j < n; j++) {
-          float w = ISA(e)(x[j] * s->scale - l), d = w * (y[j] - delta) * s->scale;
-          x[j] = (j >= first) & (j <= last) ? w : 0;
-          y[j] = (j >= first) & (j <= last) ? d : 0;
-        }
+    for (long e = 0; e < dim; e++) dk[j * qrow + e] = dv[j * qrow + e] = 0;
+  for (long i0 = 0; i0 < len; i0 += rows) {
+    ISA(Span) b = ISA(span)(s, i0);
+    long n = b.i1 - b.i0;
+    scores.c = p - b.i0 * ld, dscore.c = ds - b.i0 * ld;
+    ISA(gemm)(&scores, b.i0, b.i1, b.lo, b.hi, scratch);
+    ISA(gemm)(&dscore, b.i0, b.i1, b.lo, b.hi, scratch);
+    for (long i = b.i0; i < b.i1; i++) {
+      float *x = p + (i - b.i0) * ld + b.lo, *y = ds + (i - b.i0) * ld + b.lo;
+      float l = lse[(s->first + i) * s->heads + head], delta = ISA(dot)(dout + i * qrow, out + i * qrow, dim);
+      int first = ISA(first)(s, i) - b.lo, last = i - b.lo, n = ISA(padded)(b.hi) - b.lo;
+      IVDEP for (int j = 0; j < n; j++) {
+        float w = ISA(e)(x[j] * s->scale - l), d = w * (y[j] - delta) * s->scale;
+        x[j] = (j >= first) & (j <= last) ? w : 0;
+        y[j] = (j >= first) & (j <= last) ? d : 0;
       }
-      toq.a.p = ds - b.i0 * ld, toq.from = b.lo, toq.to = b.hi;
-      ISA(gemm)(&toq, b.i0, b.i1, 0, dim, scratch);
-      Product tok = ISA(product)((Operand){ds, 1, ld}, (Operand){q + at + b.i0 * qrow, 1, qrow}, dk, krow, len, dim, n, qp);
-      Product tov = ISA(product)((Operand){p, 1, ld}, (Operand){dout + at + b.i0 * qrow, 1, qrow}, dv, krow, len, dim, n, op);
-      tok.add = tov.add = 1;
-      ISA(pack_all)(&tok);
-      ISA(pack_all)(&tov);
-      ISA(gemm)(&tok, b.lo, b.hi, 0, dim, scratch);
-      ISA(gemm)(&tov, b.lo, b.hi, 0, dim, scratch);
     }
+    toq.a.p = ds - b.i0 * ld, toq.from = b.lo, toq.to = b.hi;
+    ISA(gemm)(&toq, b.i0, b.i1, 0, dim, scratch);
+    Product tok = ISA(product)((Operand){ds, 1, ld}, (Operand){q + b.i0 * qrow, 1, qrow}, dk, qrow, len, dim, n, qp);
+    Product tov = ISA(product)((Operand){p, 1, ld}, (Operand){dout + b.i0 * qrow, 1, qrow}, dv, qrow, len, dim, n, op);
+    tok.add = tov.add = 1;
+    ISA(pack_all)(&tok);
+    ISA(pack_all)(&tov);
+    ISA(gemm)(&tok, b.lo, b.hi, 0, dim, scratch);
+    ISA(gemm)(&tov, b.lo, b.hi, 0, dim, scratch);
+  }
+}
+
+// sum_groups adds up the shares of the query heads of each key/value head, in their order.
+static void ISA(sum_groups)(float *out, const float *shares, long heads, long group, long dim) {
+  for (; heads; heads -= group, out += dim, shares += group * dim) {
+    __builtin_memcpy(out, shares, dim * 4);
+    for (long h = 1; h < group; h++)
+      IVDEP for (long e = 0; e < dim; e++) out[e] += shares[h * dim + e];
   }
 }
 

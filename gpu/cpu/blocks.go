@@ -56,7 +56,7 @@ func (d *device) few(c, a, b gpu.Mat, alpha, beta float32) bool {
 	g := C.Product{
 		a: lanes(a.Transposed()), b: C.Operand{p: b.Buf.Ptr}, c: f(c.Buf), row: C.long(c.Stride), col: 1,
 		m: C.long(c.Rows), n: C.long(c.Cols), k: C.long(a.Cols), alpha: C.float(alpha),
-		block: C.gemm_block(d.isa, C.long(a.Cols)), to: C.long(a.Cols), direct: 1,
+		block: C.gemm_block(d.isa, C.long(a.Cols)), to: C.long(a.Cols),
 	}
 	if beta != 0 {
 		g.add = 1

@@ -20,7 +20,7 @@
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 
 enum { COLUMNS, ROWS, HALF }; // see tile.h
-enum { ATTENTION_BLOCK = 256 };
+enum { BLOCK = 384, ATTENTION_BLOCK = 256 };
 typedef void tile_t(long k, const void *a, long stride, const float *b, float *c, long ldc, float alpha, int add);
 
 typedef float f4 __attribute__((vector_size(16)));
@@ -62,14 +62,13 @@ INL u4 round_bf16(f4 x) { // in the upper halves
 #endif
 #include "base.h"
 
-enum { BLOCK = 384 };
 long gemm_block(int isa, long k) {
   long most = isa == ISA_AMX ? 2 * BLOCK : BLOCK, by = isa == ISA_AMX ? 32 : 8; // as many bytes
   long n = (k + most - 1) / most;
   return n ? ((k + n - 1) / n + by - 1) / by * by : by;
 }
 
-long gemm_scratch(void) { return (GEMM_ROWS + 16) * BLOCK; }
+long gemm_scratch(void) { return (GEMM_ROWS + 16 + 32) * BLOCK; }
 
 #if defined(__x86_64__) && defined(__linux__)
 #include <cpuid.h>
@@ -119,6 +118,7 @@ void gemm_pack(int isa, const Product *g, long from, long to) { PICK_GEMM(gemm_p
 void gemm(int isa, const Product *g, long m0, long m1, long n0, long n1, float *scratch) {
   PICK_GEMM(gemm, g, m0, m1, n0, n1, scratch);
 }
+int gemm_reads(int isa, const Product *g) { return PICK_GEMM(gemm_reads, g); }
 void gemm_few(int isa, const Product *g, int type, long row, long from, long to, float *scratch) {
   PICK(gemm_few, g, type, row, from, to, scratch);
 }
@@ -183,9 +183,10 @@ void attention(int isa, float *out, float *lse, const float *q, const float *k, 
   PICK(attention, out, lse, q, k, v, s, head, work);
 }
 void attention_back(int isa, float *dq, float *dk, float *dv, const float *dout, const float *out, const float *lse,
-                    const float *q, const float *k, const float *v, const Seq *s, long kvhead, float *work) {
-  PICK(attention_back, dq, dk, dv, dout, out, lse, q, k, v, s, kvhead, work);
+                    const float *q, const float *k, const float *v, const Seq *s, long head, float *work) {
+  PICK(attention_back, dq, dk, dv, dout, out, lse, q, k, v, s, head, work);
 }
+void sum_groups(int isa, float *out, const float *shares, long heads, long group, long dim) { PICK(sum_groups, out, shares, heads, group, dim); }
 void attention_cached(int isa, float *out, const float *q, const float *keys, const float *values,
                       long from, long to, long heads, long kv, long dim, long group, float scale, float *work) {
   PICK(attention_cached, out, q, keys, values, from, to, heads, kv, dim, group, scale, work);

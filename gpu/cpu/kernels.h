@@ -18,7 +18,7 @@ typedef struct {
 } Operand;
 
 // Product is c = alpha·a·b (+ c). Element (i, j) of c lies at c[i*row + j*col].
-// b is packed into panels first; a is packed while multiplying unless direct.
+// b is packed into panels first, or else panel by panel while multiplying.
 typedef struct {
   Operand a, b;
   float *c;
@@ -27,8 +27,8 @@ typedef struct {
   long block; // steps that are summed in registers before they go to c
   long from, to; // the steps to sum over: 0 and k but for attention
   float alpha;
-  int add, direct;
-  float *panels;
+  int add;
+  float *panels; // none: gemm packs
 } Product;
 
 // Seqs is gpu.Seqs for one sequence: the rows first to first+len.
@@ -51,8 +51,9 @@ long gemm_lanes(int isa);                // lanes of a full panel
 long gemm_block(int isa, long k);        // Product.block for a sum over k: the same for all m and n
 long gemm_panels(int isa, long n);       // panels in a block
 long gemm_size(int isa, long n, long k); // floats in all of b's panels
-long gemm_scratch(void);                 // floats that gemm needs to pack up to GEMM_ROWS rows of a
-enum { GEMM_ROWS = 384 };
+long gemm_scratch(void);                 // floats that gemm needs to pack a panel of b and up to GEMM_ROWS rows of a
+int gemm_reads(int isa, const Product *g); // whether gemm need not pack a if it packs b
+enum { GEMM_ROWS = 576 };                // of which a block is 0.9 MB of the second-level cache
 void gemm_pack(int isa, const Product *g, long from, long to); // panels, counted through all blocks
 void gemm(int isa, const Product *g, long m0, long m1, long n0, long n1, float *scratch);
 void gemm_few(int isa, const Product *g, int type, long row, long from, long to, float *scratch); // whole panels of quantised b
@@ -85,6 +86,7 @@ void argmax(int isa, int32_t *ids, float *logp, const float *logits, long rows, 
 long attention_size(int isa, long len, long dim); // floats of work space, enough for the backward pass too
 void attention(int isa, float *out, float *lse, const float *q, const float *k, const float *v, const Seq *s, long head, float *work);
 void attention_back(int isa, float *dq, float *dk, float *dv, const float *dout, const float *out, const float *lse,
-                    const float *q, const float *k, const float *v, const Seq *s, long kvhead, float *work);
+                    const float *q, const float *k, const float *v, const Seq *s, long head, float *work);
+void sum_groups(int isa, float *out, const float *shares, long heads, long group, long dim);
 void attention_cached(int isa, float *out, const float *q, const float *keys, const float *values,
                       long from, long to, long heads, long kv, long dim, long group, float scale, float *work);

@@ -18,6 +18,7 @@ const (
 	panelsMax = 1 << 20 // floats of packed panels at a time: 4 MiB, which second-level caches may hold
 	skinny    = 64      // rows below which the weights are read where they lie
 	narrow    = 256
+	near      = 1 << 19 // elements of a that second-level caches may hold
 )
 
 // MatMul: c = alpha·a·b + beta·c.
@@ -51,10 +52,11 @@ func (d *device) MatMul(c, a, b gpu.Mat, alpha, beta float32) {
 	if turn && g.m <= skinny && g.m < min(g.n, g.k) { // else packing b costs no more than turning c round
 		g.a, g.b, g.m, g.n, g.row, g.col = g.b, g.a, g.n, g.m, g.col, g.row
 	}
-	if g.n <= narrow && (g.a.bf16 == 0 && isa == d.isa || g.a.bf16 == 1 && g.a.step == 1 && g.k%2 == 0) {
-		g.direct = 1
+	if isa == C.ISA_AMX || g.n <= narrow && (g.a.bf16 == 0 && isa == d.isa || g.a.bf16 == 1 && g.a.step == 1 && g.k%2 == 0) {
+		d.product(isa, g)
+	} else {
+		d.tiles(isa, &g)
 	}
-	d.product(isa, g)
 }
 
 // MatMulRows: c += alpha·Σ aᵀ·b, sequence by sequence.
@@ -82,8 +84,8 @@ func lanes(m gpu.Mat) C.Operand {
 // size returns the bytes of an element of o.
 func size(o C.Operand) int { return 4 >> o.bf16 }
 
-// product multiplies as many columns at a time as panelsMax allows: it packs
-// their panels, then shares the rows out.
+// product packs all of b's panels before it multiplies, for as many columns at
+// a time as panelsMax allows.
 func (d *device) product(isa C.int, g C.Product) {
 	wide := C.gemm_lanes(isa)
 	cols := max(wide, panelsMax/max(g.k, 1)/wide*wide)
@@ -96,50 +98,70 @@ func (d *device) product(isa C.int, g C.Product) {
 			return
 		}
 		g.panels = f(d.panels)
-		d.tiles(isa, &g, wide)
+		panels := C.gemm_panels(isa, g.n) * ((g.k + g.block - 1) / g.block)
+		_, each := d.sharing(&g)
+		each(int(panels), 4, func(from, to, _ int) {
+			C.gemm_pack(isa, &g, C.long(from), C.long(to))
+		})
+		d.tiles(isa, &g)
 	}
 }
 
-// tiles packs g's panels and computes all of c.
-func (d *device) tiles(isa C.int, g *C.Product, wide C.long) {
+// sharing returns by how many g is worth computing, and how they share it out.
+func (d *device) sharing(g *C.Product) (workers C.long, each func(n, grain int, work func(from, to, worker int))) {
+	if 2*g.m*g.n*g.k < parallel {
+		return 1, alone
+	}
+	return C.long(d.pool.workers), d.pool.each
+}
+
+// tiles computes all of c, in pieces.
+func (d *device) tiles(isa C.int, g *C.Product) {
 	if !d.spaces(int(C.gemm_scratch())) {
 		return
 	}
-	workers, each := C.long(d.pool.workers), d.pool.each
-	if 2*g.m*g.n*g.k < parallel {
-		workers, each = 1, alone
+	workers, each := d.sharing(g)
+	wide, tile := C.gemm_lanes(isa), C.long(24) // a multiple of the rows of every other instruction set's tile
+	if isa == C.ISA_AMX {
+		tile = 32
 	}
-	panels := C.gemm_panels(isa, g.n) * ((g.k + g.block - 1) / g.block)
-	each(int(panels), 4, func(from, to, _ int) {
-		C.gemm_pack(isa, g, C.long(from), C.long(to))
-	})
-	rows, cols := strips(isa, g, workers, wide)
-	across := (g.n + cols - 1) / cols
-	each(int((g.m+rows-1)/rows*across), 1, func(from, to, w int) {
+	down, across := pieces(isa, g, workers)
+	each(int(down*across), 1, func(from, to, w int) {
 		for i := C.long(from); i < C.long(to); i++ {
-			m, n := i/across*rows, i%across*cols
-			C.gemm(isa, g, m, min(m+rows, g.m), n, min(n+cols, g.n), f(d.scratch[w]))
+			m0, m1 := cut(g.m, tile, i/across, down)
+			n0, n1 := cut(g.n, wide, i%across, across)
+			C.gemm(isa, g, m0, m1, n0, n1, f(d.scratch[w]))
 		}
 	})
 }
 
-// strips cuts c into pieces of rows × cols: some four for each worker, so that
-// none waits long for the last. It cuts the columns first: then each panel of
-// b, which comes from far, is read by one worker once.
-func strips(isa C.int, g *C.Product, workers, wide C.long) (rows, cols C.long) {
-	tile := C.long(24) // a multiple of the rows of every other instruction set's tile
-	if isa == C.ISA_AMX {
-		tile = 32
+// cut returns the i-th of equal parts of n, in units.
+func cut(n, unit, i, parts C.long) (from, to C.long) {
+	units := (n + unit - 1) / unit
+	return min(units*i/parts*unit, n), min(units*(i+1)/parts*unit, n)
+}
+
+// pieces returns into how many rows and columns of pieces to cut c: some four
+// pieces for each worker, so that none waits long for the last. But there are
+// two where rows of a are fetched from far, and one where each piece has to pack
+// them. It cuts the columns first: then each panel of b, which comes from far,
+// is read once.
+func pieces(isa C.int, g *C.Product, workers C.long) (down, across C.long) {
+	want, panels := 4*workers, C.gemm_panels(isa, g.n)
+	least, most := C.long(2), C.long(8) // panels in a piece, whose part of c and block of a second-level caches may hold
+	switch packs := C.gemm_reads(isa, g) == 0; {
+	case g.panels != nil:
+		least, most = 8, panels
+	case packs:
+		want, most = workers, 16
+	case g.m*g.k > near:
+		want = 2 * workers
 	}
-	want := C.long(1)
-	if workers > 1 {
-		want = 4 * workers
+	if workers == 1 {
+		want = 1
 	}
-	up := func(n, by C.long) C.long { return (n + by - 1) / by * by }
-	cols = max(8*wide, up(g.n/want, wide))
-	across := (g.n + cols - 1) / cols
-	down := max((want+across-1)/across, (g.m+C.GEMM_ROWS-1)/C.GEMM_ROWS)
-	return up((g.m+down-1)/down, tile), cols
+	across = max(min(want, panels/least), (panels+most-1)/most)
+	return max((want+across-1)/across, (g.m+C.GEMM_ROWS-1)/C.GEMM_ROWS), across
 }
 
 // spaces gives every worker work space of at least n floats, and reports

@@ -152,13 +152,17 @@ func matmul(r *rig) {
 		{70, 33, 1000},
 		{16, 64, 1000},
 		{64, 16, 1000},
+		{170, 290, 400},
+		{590, 270, 20},
+		{70, 260, 1024},
 	}
+	given := len(shapes)
 	for range 40 {
 		shapes = append(shapes, [3]int{1 + r.rng.IntN(80), 1 + r.rng.IntN(200), 1 + r.rng.IntN(100)})
 	}
 	for i, s := range shapes {
 		for form := range 4 { // which of a and b are transposed
-			if i > 21 && form != i%4 {
+			if i >= given && form != i%4 {
 				continue
 			}
 			for _, t := range []gpu.Type{gpu.F32, gpu.BF16} {
