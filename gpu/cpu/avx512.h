@@ -34,6 +34,7 @@
 #include "ops.h"
 #include "blocks.h"
 #include "few.h"
+#include "strips.h"
 #include "rows.h"
 #include "attention.h"
 #include "end.h"

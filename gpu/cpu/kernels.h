@@ -6,7 +6,7 @@
 
 enum { ISA_128, ISA_AVX2, ISA_AVX512, ISA_PAIRS, ISA_AMX, ISA_NONE };
 
-enum { TYPE_F16, TYPE_Q8_0, TYPE_Q4_0, TYPE_Q4_1, TYPE_Q4_K, TYPE_Q6_K, TYPE_NF4 }; // of weights only
+enum { TYPE_F16, TYPE_Q8_0, TYPE_Q4_0, TYPE_Q4_1, TYPE_Q4_K, TYPE_Q6_K, TYPE_NF4, TYPE_BF16, TYPE_F32 }; // all but the last two for weights only
 
 // Operand is one side of a product, as lanes along the result and steps along
 // the sum: element (l, s) lies at p[l*lane + s*step]. One of the two is 1.
@@ -48,6 +48,9 @@ enum { GEMM_ROWS = 384 };
 void gemm_pack(int isa, const Product *g, long from, long to); // panels, counted through all blocks
 void gemm(int isa, const Product *g, long m0, long m1, long n0, long n1, float *scratch);
 void gemm_few(int isa, const Product *g, int type, long row, long from, long to, float *scratch); // whole panels of quantised b
+long strip_lanes(int isa);
+void repack(int isa, void *to, const void *x, int type, long row, long n, long k, long from, long last); // strips from to last of n lanes
+void gemm_strips(int isa, const Product *g, int type, long from, long to); // g.b.p are strips
 
 void embed(int isa, float *out, const void *table, int bf16, const int32_t *ids, long from, long to, long dim);
 void embed_back(int isa, float *dtable, const float *dout, const int32_t *ids, long n, long dim, long c0, long c1);

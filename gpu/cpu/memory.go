@@ -37,8 +37,11 @@ type heap struct {
 
 // loan keeps memory of Go's in place while C structs may point to it.
 type loan struct {
-	pin   runtime.Pinner
-	loads int
+	pin    runtime.Pinner
+	loads  int
+	uses   int     // by few rows, until there are strips
+	strips gpu.Buf // the same weights in the order in which few rows read them: see strips.go
+	matrix gpu.Mat // what the strips are of
 }
 
 func (h *heap) close() {
@@ -99,6 +102,7 @@ func (d *device) Free(b gpu.Buf) {
 		if l.loads--; l.loads == 0 {
 			delete(d.lent, b.Ptr)
 			l.pin.Unpin()
+			d.Free(l.strips)
 		}
 	}
 }
