@@ -1,9 +1,9 @@
 // avx2.h: 6 rows of two vectors of 8 floats are 12 of the 16 registers.
 #ifdef __clang__
-#pragma clang attribute push(__attribute__((target("avx2,fma,bmi2"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi2"))), apply_to = function)
 #else
 #pragma GCC push_options
-#pragma GCC target("avx2,fma,bmi2")
+#pragma GCC target("avx2,fma,f16c,bmi2")
 #endif
 #define ISA(x) x##_avx2
 #define REGISTER "x"
@@ -31,6 +31,7 @@
 #include "blocks.h"
 #include "merge.h"
 #include "few.h"
+#include "strips.h"
 #include "rows.h"
 #include "attention.h"
 #include "end.h"

@@ -35,6 +35,7 @@
 #include "blocks.h"
 #include "merge.h"
 #include "few.h"
+#include "strips.h"
 #include "rows.h"
 #include "attention.h"
 #include "end.h"

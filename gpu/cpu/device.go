@@ -38,12 +38,21 @@ type device struct {
 	heap
 	scratch []gpu.Buf // work space, one for each thread
 	panels  gpu.Buf   // the packed side of a product
+	striped int       // bytes of all strips
 	decoded gpu.Buf   // part of quantised weights
 	err     error
 }
 
 // New returns a device for o. Its threads sleep while there is nothing to do.
 func New(o Options) (gpu.Device, error) {
+	d, err := newDevice(o)
+	if err != nil {
+		return nil, err
+	}
+	return gpu.Checked(d), nil
+}
+
+func newDevice(o Options) (*device, error) {
 	isa, err := pick(o.ISA)
 	if err != nil {
 		return nil, err
@@ -76,7 +85,7 @@ func New(o Options) (gpu.Device, error) {
 		plural = ""
 	}
 	d.name = fmt.Sprintf("cpu (%s, %d thread%s)", name, o.Threads, plural)
-	return gpu.Checked(d), nil
+	return d, nil
 }
 
 var display = map[C.int]string{C.ISA_AVX512: "AVX-512", C.ISA_AVX2: "AVX2", C.ISA_128: base(), C.ISA_AMX: "AMX"}

@@ -122,6 +122,11 @@ int gemm_reads(int isa, const Product *g) { return PICK_GEMM(gemm_reads, g); }
 void gemm_few(int isa, const Product *g, int type, long row, long from, long to, float *scratch) {
   PICK(gemm_few, g, type, row, from, to, scratch);
 }
+long strip_lanes(int isa) { return isa == ISA_AVX512 ? 64 : isa == ISA_AVX2 ? 16 : 8; }
+void repack(int isa, void *to, const void *x, int type, long row, long n, long k, long from, long last) {
+  PICK(repack, to, x, type, row, n, k, from, last);
+}
+void gemm_strips(int isa, const Product *g, int type, long from, long to) { PICK(gemm_strips, g, type, from, to); }
 
 void embed(int isa, float *out, const void *table, int bf16, const int32_t *ids, long from, long to, long dim) {
   PICK(embed, out, table, bf16, ids, from, to, dim);

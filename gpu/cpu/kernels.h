@@ -57,6 +57,9 @@ enum { GEMM_ROWS = 576 };                // of which a block is 0.9 MB of the se
 void gemm_pack(int isa, const Product *g, long from, long to); // panels, counted through all blocks
 void gemm(int isa, const Product *g, long m0, long m1, long n0, long n1, float *scratch);
 void gemm_few(int isa, const Product *g, int type, long row, long from, long to, float *scratch); // whole panels of quantised b
+long strip_lanes(int isa);
+void repack(int isa, void *to, const void *x, int type, long row, long n, long k, long from, long last); // strips from to last of n lanes
+void gemm_strips(int isa, const Product *g, int type, long from, long to); // g.b.p are strips
 
 void embed(int isa, float *out, const void *table, int bf16, const int32_t *ids, long from, long to, long dim);
 void embed_back(int isa, float *dtable, const float *dout, const int32_t *ids, long n, long dim, long c0, long c1);

@@ -32,6 +32,9 @@ func (d *device) MatMul(c, a, b gpu.Mat, alpha, beta float32) {
 		}
 		return
 	}
+	if d.byStrips(c, a, b, alpha, beta) {
+		return
+	}
 	if b.Buf.Type.WeightsOnly() {
 		d.matMulBlocks(c, a, b, alpha, beta)
 		return

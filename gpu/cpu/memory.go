@@ -38,9 +38,12 @@ type heap struct {
 
 // loan keeps memory of Go's in place while C structs may point to it.
 type loan struct {
-	pin   runtime.Pinner
-	loads int
-	bytes int
+	pin    runtime.Pinner
+	loads  int
+	bytes  int
+	uses   int     // by few rows, until there are strips
+	strips gpu.Buf // the same weights in the order in which few rows read them: see strips.go
+	matrix gpu.Mat // what the strips are of
 }
 
 // charged is what C's allocator takes for so many bytes.
@@ -143,6 +146,10 @@ func (d *device) raw(t gpu.Type, n int) gpu.Buf {
 
 // Free gives b back, to C or to Load's caller.
 func (d *device) Free(b gpu.Buf) {
+	if l := d.lent[b.Ptr]; l != nil && l.loads == 1 && l.strips.Len > 0 {
+		d.striped -= l.strips.Type.Bytes(l.strips.Len)
+		d.Free(l.strips)
+	}
 	if d.give(b.Ptr) {
 		C.free(b.Ptr)
 	}

@@ -13,20 +13,40 @@ import (
 	"testing"
 	"time"
 
+	"starbook/gpu"
 	"starbook/gpu/cpu"
 )
 
 // BenchmarkDecode decodes in turn with gpu/cpu/peer_decode.py, which has
 // llama.cpp do the same: 64 tokens after a prompt of 32, one sequence, the
-// weights of the GGUF file that DECODE_GGUF names as they are. GGUF_PYTHON is a
-// Python with llama-cpp-python. It reports medians, by the clock and of processor time.
+// weights of the GGUF file that DECODE_GGUF names as they are, and as ExportGGUF writes
+// them in other types. GGUF_PYTHON is a Python with llama-cpp-python. It reports
+// medians, by the clock and of processor time.
 //
-// llama.cpp rounds activations to 8 bits, we compute in floats: the tokens may part.
+// llama.cpp rounds activations to 8 bits for quantised weights and to 16 for weights
+// of 16, we compute in floats: the tokens may part.
 func BenchmarkDecode(b *testing.B) {
 	python, file := os.Getenv("GGUF_PYTHON"), os.Getenv("DECODE_GGUF")
 	if python == "" || file == "" {
 		b.Skip("GGUF_PYTHON and DECODE_GGUF name no Python with llama-cpp-python and no GGUF file")
 	}
+	dir := b.TempDir()
+	if _, err := UnpackGGUF(file, dir); err != nil {
+		b.Fatal(err)
+	}
+	b.Run("file", func(b *testing.B) { decodeInTurn(b, python, file) })
+	for _, t := range []gpu.Type{gpu.Q8_0, gpu.F16, gpu.BF16, gpu.F32} {
+		b.Run(t.String(), func(b *testing.B) {
+			path := filepath.Join(b.TempDir(), "other.gguf")
+			if _, err := ExportGGUF(b.Context(), dir, path, "peer", t); err != nil {
+				b.Fatal(err)
+			}
+			decodeInTurn(b, python, path)
+		})
+	}
+}
+
+func decodeInTurn(b *testing.B, python, file string) {
 	for _, threads := range []int{1, 2} {
 		b.Run(strconv.Itoa(threads), func(b *testing.B) {
 			decode := decoder(b, file, threads)
