@@ -21,7 +21,8 @@ func (d *device) AttentionBack(dq, dk, dv, dout, out, lse, q, k, v gpu.Buf, s gp
 	if !d.floats("attention back", dq, dk, dv, dout, out, lse, q, k, v) {
 		return
 	}
-	n, width, group := int(s.Starts[len(s.Starts)-1]), s.Heads*s.Dim, s.Heads/s.KVHeads
+	width, group := s.Heads*s.Dim, s.Heads/s.KVHeads
+	n := q.Len / width // rows
 	shares := [2]gpu.Buf{dk, dv}
 	if group > 1 {
 		if !d.grow(&d.panels, 2*n*width) {
@@ -32,12 +33,13 @@ func (d *device) AttentionBack(dq, dk, dv, dout, out, lse, q, k, v gpu.Buf, s gp
 	d.eachHead(s, s.Heads, func(q1 *C.Seq, head C.long, w int) {
 		C.attention_back(d.isa, f(dq), f(shares[0]), f(shares[1]), f(dout), f(out), f(lse), f(q), f(k), f(v), q1, head, f(d.scratch[w]))
 	})
-	for i, to := range [2]gpu.Buf{dk, dv} {
-		if group > 1 {
-			d.pool.each(n, rows(width), func(r, end, _ int) {
-				C.sum_groups(d.isa, from(to, r*s.KVHeads*s.Dim), from(shares[i], r*width), C.long((end-r)*s.Heads), C.long(group), C.long(s.Dim))
-			})
-		}
+	if group == 1 {
+		return
+	}
+	for i, sum := range [2]gpu.Buf{dk, dv} {
+		d.pool.each(n, rows(width), func(r, to, _ int) {
+			C.sum_groups(d.isa, from(sum, r*s.KVHeads*s.Dim), from(shares[i], r*width), C.long((to-r)*s.Heads), C.long(group), C.long(s.Dim))
+		})
 	}
 }
 

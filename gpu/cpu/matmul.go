@@ -152,10 +152,10 @@ func cut(n, unit, i, parts C.long) (from, to C.long) {
 func pieces(isa C.int, g *C.Product, workers C.long) (down, across C.long) {
 	want, panels := 4*workers, C.gemm_panels(isa, g.n)
 	least, most := C.long(2), C.long(8) // panels in a piece, whose part of c and block of a second-level caches may hold
-	switch packs := C.gemm_reads(isa, g) == 0; {
+	switch {
 	case g.panels != nil:
 		least, most = 8, panels
-	case packs:
+	case C.gemm_reads(isa, g) == 0:
 		want, most = workers, 16
 	case g.m*g.k > near:
 		want = 2 * workers
