@@ -24,8 +24,10 @@ func (d *device) Merge(out []byte, w, b, a gpu.Buf, dim int, m gpu.Merge) gpu.Me
 	d.pool.each(len(parts), 1, func(p, to, worker int) {
 		for ; p < to; p++ {
 			part := w.Slice(p*few, min((p+1)*few, w.Len))
-			x := f(part)
-			if w.Type != gpu.F32 {
+			var x *C.float
+			if w.Type == gpu.F32 {
+				x = f(part)
+			} else {
 				x = f(d.scratch[worker])
 				d.unpack(x, part)
 			}
