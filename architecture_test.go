@@ -19,10 +19,12 @@ import (
 // ours. Arrows go down only. The root may import everything; a package that is
 // not here has no place yet.
 var allowed = map[string][]string{
-	"runtime/cas":   {},
-	"runtime/event": {},
-	"runtime/store": {"runtime/cas", "runtime/event"},
-	"runtime":       {"runtime/store", "runtime/cas", "runtime/event"},
+	"runtime/cas":      {},
+	"runtime/event":    {},
+	"runtime/notebook": {},
+	"runtime/stats":    {},
+	"runtime/store":    {"runtime/cas", "runtime/event"},
+	"runtime":          {"runtime/store", "runtime/cas", "runtime/event", "runtime/notebook"},
 
 	"gpu":                   {},
 	"gpu/safetensors":       {"gpu/internal/disk"},
@@ -55,11 +57,11 @@ var allowed = map[string][]string{
 	"builtins/sweep":        {"runtime"}, // for what a pruned trial's context ends with
 	"builtins": {
 		"builtins/dataset", "builtins/hub", "builtins/teacher", "builtins/grade", "builtins/sweep",
-		"runtime", "runtime/store", "runtime/cas", "runtime/event",
+		"runtime", "runtime/store", "runtime/cas", "runtime/event", "runtime/stats",
 		"gpu", "gpu/safetensors", "gpu/token", "gpu/chat", "gpu/chat/jinja", "gpu/model", "gpu/train", // not the devices: main brings one
 	},
 
-	"reports":       {"reports/where", "runtime/store", "runtime/cas", "runtime/event"},
+	"reports":       {"reports/where", "runtime/store", "runtime/cas", "runtime/event", "runtime/notebook", "runtime/stats"},
 	"reports/where": {},
 	"reports/live":  {"reports", "runtime/store"},
 

@@ -67,18 +67,11 @@ func distillLogits() Func {
 		"model.train(small, rows, logits = distill.logits(large, rows)), or lora.train, makes a draft that proposes what the large one says.\n"+
 		"The loss is logits_share·temperature²·KL + (1-logits_share)·(that of the text); KL is over the k tokens and the rest as one.",
 		func(ctx context.Context, h *Host, s *runtime.Step, a distillLogitsArgs) (runtime.Artifact, error) {
-			m, err := h.open(s, a.Model)
+			m, err := h.openAdapted(s, a.Model, a.Adapter)
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
 			defer m.Close()
-			adapter, err := m.adapter(s, a.Adapter)
-			if err != nil {
-				return runtime.Artifact{}, err
-			}
-			if adapter != nil {
-				defer adapter.Close()
-			}
 			rows, err := ReadRows(s.Store(), a.Data)
 			if err != nil {
 				return runtime.Artifact{}, err
@@ -98,7 +91,7 @@ func distillLogits() Func {
 			if left > 0 {
 				s.Warn(fmt.Sprintf("%s longer than %d tokens left out", plural(left, "examples"), limit))
 			}
-			soft, err := m.predict(ctx, s, adapter, examples, a)
+			soft, err := m.predict(ctx, s, examples, a)
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
@@ -116,12 +109,12 @@ func distillLogits() Func {
 
 // predict returns the predictions for all trained tokens of the examples, one
 // example behind the other.
-func (l *loaded) predict(ctx context.Context, s *runtime.Step, a *model.Adapter, examples []train.Example, args distillLogitsArgs) (*model.Soft, error) {
+func (l *loaded) predict(ctx context.Context, s *runtime.Step, examples []train.Example, args distillLogitsArgs) (*model.Soft, error) {
 	rows := args.MicroTokens
 	for _, e := range examples {
 		rows = max(rows, len(e.Tokens))
 	}
-	p, err := model.NewPass(l.Transformer, a, rows, false)
+	p, err := model.NewPass(l.Transformer, l.adapter, rows, false)
 	if err != nil {
 		return nil, err
 	}

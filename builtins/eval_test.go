@@ -9,11 +9,11 @@ import (
 	"strings"
 	"testing"
 
-	"starbook/builtins/grade"
 	"starbook/gpu"
 	"starbook/gpu/cpu"
 	"starbook/runtime"
 	"starbook/runtime/event"
+	"starbook/runtime/stats"
 	"starbook/runtime/store"
 )
 
@@ -124,12 +124,12 @@ s = eval.run(base, test, grader = any, max_new_tokens = 8, temperature = 1.0, sa
 				}
 			}
 		})
-		if err := b.runFor(ctx, src, stopper); runtime.ExitCode(err) != 3 {
+		if _, err := b.runIn(ctx, src, watched(stopper)); runtime.ExitCode(err) != 3 {
 			t.Fatalf("stopped after %d answers: %v", after, err)
 		}
 		generated := seen
 		seen = -1000
-		if err := b.runFor(t.Context(), src, stopper); err != nil {
+		if _, err := b.run(src, watched(stopper)); err != nil {
 			t.Fatal(err)
 		}
 		if n := generated + seen + 1000; n != 24 {
@@ -145,16 +145,6 @@ type sink func(event.Event)
 
 // Emit implements event.Sink.
 func (s sink) Emit(e event.Event) { s(e) }
-
-// runFor is run with a context and a sink of the test's own.
-func (b *bench) runFor(ctx context.Context, src string, s event.Sink) error {
-	b.t.Helper()
-	nb, err := runtime.NewNotebook("test.star", []byte(src))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return (&runtime.Run{Notebook: nb, Store: b.store, Sink: s}).Exec(ctx, b.host.Predeclared())
-}
 
 // The recipe that flatters itself: mine the failures of the test file, ask a
 // teacher, train, evaluate on the same file. It is found out by itself.
@@ -400,7 +390,7 @@ func TestPassAtKOfSamples(t *testing.T) {
 	for k := 1; k <= 4; k++ {
 		want := 0.0
 		for i := range 10 {
-			want += grade.PassAtK(4, i%3, k) / 10
+			want += stats.PassAtK(4, i%3, k) / 10
 		}
 		if got := at[fmt.Sprint(k)]; math.Abs(got-want) > 1e-12 {
 			t.Errorf("pass@%d is %v, want %v", k, got, want)

@@ -144,7 +144,7 @@ func chatStops(dir string, tok *token.Tokenizer, eos []int32) ([]int32, error) {
 
 // question fills the prompt in.
 func (r *renderer) question(row Row) (string, error) {
-	return fill(r.prompt, func(name string) (string, bool) { return dataset.Text(row, name) })
+	return filled(r.prompt, row)
 }
 
 // conversation returns the conversation of a row, with the answer if there is one.
