@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -50,6 +51,7 @@ func (a *app) lsCmd() *cobra.Command {
 // shown is what `show` prints of a run.
 type shown struct {
 	store.Run
+	Value *float64     `json:"value,omitempty"` // of what its sweep looks for
 	Notes []store.Note `json:"notes,omitempty"`
 	Steps []shownStep  `json:"steps"`
 }
@@ -111,6 +113,9 @@ func load(st *store.Store, ref string) (shown, error) {
 			return shown{}, err
 		}
 		s.Steps = append(s.Steps, row)
+		if x, ok := r.Objective.Of(row.Name, row.Summary); ok && r.Status == store.Done {
+			s.Value = &x
+		}
 	}
 	return s, nil
 }
@@ -122,6 +127,9 @@ func (s shown) print(w io.Writer) error {
 	}
 	if s.Pruned != "" {
 		fmt.Fprintln(w, "pruned at "+s.Pruned)
+	}
+	if s.Sweep != "" {
+		fmt.Fprintln(w, s.trial())
 	}
 	if len(s.Tags) > 0 {
 		fmt.Fprintln(w, "tags: "+strings.Join(s.Tags, " "))
@@ -146,6 +154,19 @@ func (s shown) print(w io.Writer) error {
 		fmt.Fprintf(t, "%3d\t%s\t%s\t%s\t%s\t%s\n", u.Seq, u.Key.Short(), u.Name, state, event.Seconds(u.Seconds), u.Summary)
 	}
 	return t.Flush()
+}
+
+// trial says of which sweep the run is a trial, what that looks for, and what it came to.
+func (s shown) trial() string {
+	line := fmt.Sprintf("trial %d of sweep %s", s.Trial, s.Sweep)
+	if s.Objective.Fact == "" {
+		return line
+	}
+	line += ", to " + s.Objective.Direction() + " " + s.Objective.Fact
+	if s.Value != nil {
+		line += ": " + strconv.FormatFloat(*s.Value, 'g', 5, 64)
+	}
+	return line
 }
 
 func (a *app) diffCmd() *cobra.Command {

@@ -33,15 +33,7 @@ func (a *app) reportCmd() *cobra.Command {
 			if len(args) == 0 {
 				args = []string{"@latest"}
 			}
-			ids := make([]string, len(args))
-			for i, ref := range args {
-				r, err := st.Run(ref)
-				if err != nil {
-					return err
-				}
-				ids[i] = r.ID
-			}
-			if err := writeReport(st, ids, out); err != nil {
+			if err := writeReport(st, args, out); err != nil {
 				return err
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), out)

@@ -107,6 +107,9 @@ func newStudy(notebook string, f sweepFlags) (study, error) {
 	default:
 		return s, fmt.Errorf("%w: --sampler %s: there are grid, random and tpe", errUsage, s.Sampler)
 	}
+	if err := s.objective().Check(); err != nil {
+		return s, fmt.Errorf("%w: %w", errUsage, err)
+	}
 	if s.Objective == "" && s.Sampler == "tpe" {
 		return s, fmt.Errorf("%w: tpe learns from what trials come to: say --maximize or --minimize", errUsage)
 	}
@@ -169,6 +172,11 @@ func parseRange(s string) (d sweep.Dimension, err error) {
 		}
 	}
 	return d, nil
+}
+
+// objective is what the study looks for, as the store has it.
+func (s study) objective() store.Objective {
+	return store.Objective{Fact: s.Objective, Minimize: s.Minimize}
 }
 
 // id names the sweep: the same question has the same name.
@@ -282,7 +290,7 @@ func (w *sweeper) trial(ctx context.Context, i int, p sweep.Point) (float64, any
 	begun := time.Now()
 	r := &runtime.Run{
 		Notebook: w.nb, Store: w.st, Sink: numbered{w.console, i + 1}, Params: w.params(p), Argv: os.Args,
-		Pool: w.pool, Sweep: w.id, Trial: i + 1,
+		Pool: w.pool, Sweep: w.id, Trial: i + 1, Objective: w.objective(),
 	}
 	err := r.Exec(ctx, w.host.Predeclared())
 	if errors.Is(err, runtime.ErrBar) {
@@ -302,37 +310,27 @@ func (w *sweeper) trial(ctx context.Context, i int, p sweep.Point) (float64, any
 	return x, done, err
 }
 
-// measure finds the objective: the fact of the last step with that name or of that module.
+// measure finds what a run came to, and of how many items if that is a pass rate.
 func (w *sweeper) measure(run string) (x float64, n, pass int, err error) {
-	dot := strings.LastIndexByte(w.Objective, '.')
-	if dot < 0 {
-		return 0, 0, 0, fmt.Errorf("%w: objective %q: write STEP.FACT, as in eval.pass_rate", runtime.ErrUsage, w.Objective)
-	}
-	name, fact := w.Objective[:dot], w.Objective[dot+1:]
-	s, err := load(w.st, run)
+	uses, err := w.st.UsesOf([]string{run})
 	if err != nil {
 		return 0, 0, 0, err
 	}
-	for _, u := range slices.Backward(s.Steps) {
-		if u.Name != name && !strings.HasPrefix(u.Name, name+".") {
-			continue
-		}
-		var facts map[string]any
-		if err := json.Unmarshal(u.Summary, &facts); err != nil {
-			continue
-		}
-		x, ok := facts[fact].(float64)
+	o := w.objective()
+	for _, u := range slices.Backward(uses[run]) {
+		x, ok := o.Of(u.Name, u.Step.Summary)
 		if !ok {
 			continue
 		}
-		if fact == "pass_rate" {
-			items, _ := facts["n"].(float64)
-			passed, _ := facts["passed"].(float64)
-			n, pass = int(items), int(passed)
+		var items struct{ N, Passed int }
+		if o.IsRate() {
+			if err := json.Unmarshal(u.Step.Summary, &items); err != nil {
+				return 0, 0, 0, err
+			}
 		}
-		return x, n, pass, nil
+		return x, items.N, items.Passed, nil
 	}
-	return 0, 0, 0, fmt.Errorf("no step %s of the run has the fact %q: starbook show %s lists the facts", name, fact, run)
+	return 0, 0, 0, fmt.Errorf("no step of run %s has the fact of %s: starbook show %s lists the facts", run, w.Objective, run)
 }
 
 // tell prints a line about a trial that is over, with an estimate for the rest.

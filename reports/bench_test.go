@@ -5,6 +5,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -18,9 +19,9 @@ import (
 //	STARBOOK_RUNS (1000)    STARBOOK_POINTS (5000): of the evaluation loss of the 150 leading ones, which
 //	are those that the page draws; 1e6 makes a store of 1.4 GB. The others have 600,
 //	or as many with STARBOOK_ALL=1: then it is 10 GB.
+//	STARBOOK_BENCH_STORE: the folder of the store, which is made if it is not there and stays
 func BenchmarkCompare(b *testing.B) {
-	f := newFixture(b)
-	runs := f.many(fromEnv("STARBOOK_RUNS", 1000), fromEnv("STARBOOK_POINTS", 5000))
+	f, runs := newMany(b)
 	for b.Loop() {
 		if err := Write(io.Discard, f.st, runs, Options{}); err != nil {
 			b.Fatal(err)
@@ -34,6 +35,26 @@ func fromEnv(name string, usual int) int {
 		return int(n)
 	}
 	return usual
+}
+
+// newMany returns a store of very many runs, and these.
+func newMany(b *testing.B) (*fixture, []string) {
+	b.Helper()
+	dir := os.Getenv("STARBOOK_BENCH_STORE")
+	if dir == "" {
+		dir = b.TempDir()
+	}
+	f := fixtureAt(b, dir)
+	have, err := f.st.Runs(0)
+	f.ok(err)
+	if len(have) == 0 {
+		return f, f.many(fromEnv("STARBOOK_RUNS", 1000), fromEnv("STARBOOK_POINTS", 5000))
+	}
+	var runs []string
+	for _, r := range slices.Backward(have) {
+		runs = append(runs, r.ID)
+	}
+	return f, runs
 }
 
 // many puts runs of four steps each that share data and a base's evaluation.

@@ -15,6 +15,7 @@ import (
 type comparePage struct {
 	Title    string
 	Verdict  verdict
+	Goal     goal
 	Params   []string // that differ
 	Same     int      // how many do not
 	More     int      // how many more differ than are shown
@@ -41,6 +42,7 @@ type boardRow struct {
 	Passed, N    int
 	Low, High    float64
 	Loss         float64
+	Value        float64 // by the board's goal; NaN: none
 	Costs        costs
 	Against      string // paired test against the leader
 	scoresKey    string // the evaluation that the score comes from
@@ -74,7 +76,7 @@ func (b *builder) compare(refs []string) (Page, error) {
 		}
 	}
 	first := rows[0].run
-	v := comparePage{Params: differing(rows), Loss: math.NaN(), Linked: b.linked}
+	v := comparePage{Goal: goalOf(rows), Params: differing(rows), Loss: math.NaN(), Linked: b.linked}
 	v.Same = len(first.Settings) - len(v.Params)
 	if v.More = len(v.Params) - boardParams; v.More > 0 {
 		v.Params = v.Params[:boardParams]
@@ -93,14 +95,14 @@ func (b *builder) compare(refs []string) (Page, error) {
 		}
 	}
 	byStart := slices.Clone(rows)
-	slices.SortStableFunc(rows, better)
-	if v.Verdict, err = b.leader(rows, v.Params); err != nil {
+	v.Goal.rank(rows)
+	if v.Verdict, err = b.leader(rows, v.Params, v.Goal); err != nil {
 		return Page{}, err
 	}
-	if v.Figures, err = b.overlays(rows, v.Params); err != nil {
+	if v.Figures, err = b.overlays(rows, v.Params, v.Goal); err != nil {
 		return Page{}, err
 	}
-	s := sweepOf(boardSweep(rows, v.Params))
+	s := sweepOf(boardSweep(rows, v.Params, v.Goal))
 	v.Figures, v.Seeds, v.Few = append(s.Figures, v.Figures...), s.Seeds, s.Few
 	if f := ganttOf(byStart); f != nil {
 		v.Figures = append(v.Figures, f)
@@ -149,13 +151,9 @@ func (r boardRow) Rate() float64 {
 	return float64(r.Passed) / float64(r.N)
 }
 
-// boardSweep sees the runs as trials of a sweep over the params that differ: of their
-// pass rates if all that were not pruned were evaluated, else of their losses.
-func boardSweep(rows []boardRow, params []string) event.SweepData {
-	d := event.SweepData{Objective: "pass rate", Names: params}
-	if slices.ContainsFunc(rows, func(r boardRow) bool { return r.N == 0 && r.Status != store.Pruned }) {
-		d.Objective, d.Minimize = "eval loss", true
-	}
+// boardSweep sees ranked runs as trials of a sweep over the params that differ.
+func boardSweep(rows []boardRow, params []string, g goal) event.SweepData {
+	d := event.SweepData{Objective: g.Name, Minimize: g.Minimize, Names: params}
 	byTrial := slices.Clone(rows)
 	slices.SortStableFunc(byTrial, func(a, b boardRow) int { return a.Trial - b.Trial })
 	for _, r := range byTrial {
@@ -163,12 +161,8 @@ func boardSweep(rows []boardRow, params []string) event.SweepData {
 		for _, word := range r.Values {
 			t.Values = append(t.Values, value(word))
 		}
-		switch x := r.Rate(); {
-		case r.Status == store.Pruned:
-		case !d.Minimize && finite(x):
-			t.Value = &x
-		case d.Minimize && finite(r.Loss):
-			t.Value = &r.Loss
+		if finite(r.Value) {
+			t.Value = &r.Value
 		}
 		d.Trials = append(d.Trials, t)
 	}
@@ -181,28 +175,6 @@ func value(word string) any {
 		return x
 	}
 	return word
-}
-
-// better sorts the board: by pass rate, then by loss, then by id, those that were pruned last.
-func better(a, b boardRow) int {
-	if x, y := a.Status == store.Pruned, b.Status == store.Pruned; x != y {
-		return map[bool]int{true: 1, false: -1}[x]
-	}
-	if d := cmpFloat(orLast(-a.Rate()), orLast(-b.Rate())); d != 0 {
-		return d
-	}
-	if d := cmpFloat(orLast(a.Loss), orLast(b.Loss)); d != 0 {
-		return d
-	}
-	return strings.Compare(a.ID, b.ID)
-}
-
-// orLast makes NaN the greatest of all.
-func orLast(v float64) float64 {
-	if math.IsNaN(v) {
-		return math.Inf(1)
-	}
-	return v
 }
 
 // plus adds two costs.

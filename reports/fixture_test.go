@@ -29,7 +29,12 @@ var noon = time.Date(2026, 11, 3, 12, 0, 0, 0, time.UTC)
 
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
-	st, err := store.Open(t.TempDir())
+	return fixtureAt(t, t.TempDir())
+}
+
+func fixtureAt(t testing.TB, dir string) *fixture {
+	t.Helper()
+	st, err := store.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -144,3 +144,11 @@ func plural(n int64, one string) string {
 	}
 	return count(n) + " " + one + "s"
 }
+
+// capital begins a title with s: a word with a capital letter, the name of a fact as it is.
+func capital(s string) string {
+	if strings.Contains(s, ".") {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}

@@ -71,12 +71,13 @@ var told = []event.Kind{event.Compare, event.StepStart, event.StepHit, event.Ste
 func loadAll(st *store.Store, refs []string) ([]*run, error) {
 	var all []*run
 	var ids []string
-	for _, ref := range refs {
-		head, err := st.Run(ref)
-		if err != nil {
-			return nil, fmt.Errorf("reports: run %s: %w", ref, err)
-		}
+	heads, err := st.RunsOf(refs)
+	if err != nil {
+		return nil, fmt.Errorf("reports: %w", err)
+	}
+	for _, head := range heads {
 		r := &run{Run: head}
+		var err error
 		if r.Settings, err = settings(head.Params); err != nil {
 			return nil, fmt.Errorf("reports: run %s: params: %w", head.ID, err)
 		}

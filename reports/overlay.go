@@ -11,9 +11,9 @@ import (
 	"starbook/runtime/store"
 )
 
-// overlays draws what compares runs at a glance: pass rates, evaluation losses,
-// and the pass rate against each numeric param.
-func (b *builder) overlays(rows []boardRow, params []string) ([]*figure, error) {
+// overlays draws what compares ranked runs at a glance: pass rates, evaluation losses, and
+// what they are ranked by against each numeric param.
+func (b *builder) overlays(rows []boardRow, params []string, g goal) ([]*figure, error) {
 	var out []*figure
 	if f := boardBars(rows); f != nil {
 		out = append(out, f)
@@ -25,10 +25,10 @@ func (b *builder) overlays(rows []boardRow, params []string) ([]*figure, error) 
 	if f != nil {
 		out = append(out, f)
 	}
-	return append(out, paramScatters(rows, params)...), nil
+	return append(out, paramScatters(rows, params, g)...), nil
 }
 
-// boardBars draws the pass rates of the best runs.
+// boardBars draws the pass rates of the leading runs.
 func boardBars(rows []boardRow) *figure {
 	v := bars{Title: "Pass rate", Rates: true, Max: 1, Note: "Whiskers: 95" + nb + "% Wilson intervals."}
 	for _, r := range rows {
@@ -36,7 +36,7 @@ func boardBars(rows []boardRow) *figure {
 			continue
 		}
 		if len(v.Rows) == ratedRuns {
-			v.Note += " The best " + count(ratedRuns) + "."
+			v.Note += " The first " + count(ratedRuns) + " of the board."
 			break
 		}
 		v.Rows = append(v.Rows, barRow{r.name(), []barValue{rateValue(r.Passed, r.N)}})
@@ -56,36 +56,31 @@ func (r boardRow) name() string {
 // lossOverlay draws the evaluation loss of each training, the leading ones in
 // colour. Runs that share a training share its curve.
 func (b *builder) lossOverlay(rows []boardRow) (*figure, error) {
-	c := chart{Title: "Eval loss (nats per token)", XLab: "update"}
-	at := map[cas.Digest]int{}
-	var faint []curve
+	var keys []cas.Digest // of the trainings that are drawn
+	names := map[cas.Digest][]string{}
 	for _, r := range rows {
 		for _, key := range r.trainingKeys {
-			if i, ok := at[key]; ok {
-				if i >= 0 {
-					c.Curves[i].Name = clip(c.Curves[i].Name+", "+r.ID, 40)
-				}
-				continue
+			if names[key] == nil && len(keys) < allCurves {
+				keys = append(keys, key)
 			}
-			if len(at) == allCurves {
-				break
-			}
-			cu, err := measured(b.st, key, "eval/loss")
-			if err != nil {
-				return nil, fmt.Errorf("reports: run %s: %w", r.ID, err)
-			}
-			at[key] = -1
-			if len(cu.Xs) == 0 {
-				continue
-			}
-			cu.Name, cu.Ink, cu.Dots = r.ID, "c8", false
-			if n := len(c.Curves); n < boldCurves {
-				cu.Ink, cu.Style, cu.Dots = series(n), styleNames[n%len(styleNames)], len(cu.Xs) <= 40
-				at[key] = n
-				c.Curves = append(c.Curves, cu)
-				continue
-			}
-			cu.Faint = true
+			names[key] = append(names[key], r.ID)
+		}
+	}
+	buckets, err := b.st.BucketsOf(keys, "eval/loss", drawnPoints)
+	if err != nil {
+		return nil, fmt.Errorf("reports: %w", err)
+	}
+	c := chart{Title: "Eval loss (nats per token)", XLab: "update"}
+	var faint []curve
+	for _, key := range keys {
+		cu := through(buckets[key])
+		switch n := len(c.Curves); {
+		case len(cu.Xs) == 0:
+		case n < boldCurves:
+			cu.Name, cu.Ink, cu.Style, cu.Dots = clip(strings.Join(names[key], ", "), 40), series(n), styleNames[n%len(styleNames)], len(cu.Xs) <= 40
+			c.Curves = append(c.Curves, cu)
+		default:
+			cu.Name, cu.Ink, cu.Dots, cu.Faint = names[key][0], "c8", false, true
 			faint = append(faint, cu)
 		}
 	}
@@ -97,7 +92,7 @@ func (b *builder) lossOverlay(rows []boardRow) (*figure, error) {
 		c.Curves = slices.Concat([]curve{bandOf(slices.Concat(faint, c.Curves))}, c.Curves)
 	}
 	for _, u := range rows[0].Uses {
-		if t, ok := u.trained(); ok && at[u.Key] == 0 {
+		if t, ok := u.trained(); ok && u.Key == keys[0] && len(buckets[u.Key]) > 0 {
 			c.markStop(t)
 			break
 		}
@@ -144,41 +139,36 @@ func (cu curve) at(x float64) float64 {
 	return cu.Ys[i-1] + part*(cu.Ys[i]-cu.Ys[i-1])
 }
 
-// paramScatters draws the pass rate (or, where nothing was evaluated, the loss)
-// against each param that is a number and differs; at most four.
-func paramScatters(rows []boardRow, params []string) []*figure {
+// paramScatters draws what the runs are ranked by against each param that is a number and
+// differs; at most four.
+func paramScatters(rows []boardRow, params []string, g goal) []*figure {
 	var out []*figure
 	for k, name := range params {
 		if len(out) == 4 {
 			break
 		}
-		rates := curve{Name: "pass rate (%)", Ink: "c1", Dots: true, Bare: true}
-		loss := curve{Name: "eval loss", Ink: "c2", Dots: true, Bare: true}
+		title, cu := g.Name, curve{Name: g.Name, Ink: "c2", Dots: true, Bare: true}
+		if g.Rates {
+			title, cu.Ink = title+" (%)", "c1"
+		}
 		distinct := map[float64]bool{}
 		for _, r := range rows {
 			x, err := strconv.ParseFloat(r.Values[k], 64)
-			if err != nil || !finite(x) {
+			if err != nil || !finite(x) || !finite(r.Value) {
 				continue
 			}
-			if r.N > 0 {
-				rates.Xs, rates.Ys = append(rates.Xs, x), append(rates.Ys, 100*r.Rate())
-				rates.Low, rates.High = append(rates.Low, 100*r.Low), append(rates.High, 100*r.High)
-				distinct[x] = true
-			} else if finite(r.Loss) {
-				loss.Xs, loss.Ys = append(loss.Xs, x), append(loss.Ys, r.Loss)
+			y := r.Value
+			if g.Rates {
+				y *= 100
+				cu.Low, cu.High = append(cu.Low, 100*r.Low), append(cu.High, 100*r.High)
 			}
-		}
-		cu := rates
-		if len(cu.Xs) == 0 {
-			cu = loss
-			for _, x := range cu.Xs {
-				distinct[x] = true
-			}
+			cu.Xs, cu.Ys = append(cu.Xs, x), append(cu.Ys, y)
+			distinct[x] = true
 		}
 		if len(distinct) < 3 {
 			continue
 		}
-		c := chart{Title: strings.ToUpper(cu.Name[:1]) + cu.Name[1:] + " against " + name, XLab: name, LogX: wideAxis(cu.Xs), Curves: []curve{cu}}
+		c := chart{Title: capital(title) + " against " + name, XLab: name, LogX: wideAxis(cu.Xs), Curves: []curve{cu}}
 		if f := c.figure(); f != nil {
 			out = append(out, f)
 		}

@@ -253,7 +253,7 @@ func sweepHeat(d event.SweepData, done []sweepTrial, rates bool) *figure {
 	}
 	r, c := dims[0], dims[1]
 	h := heatmap{
-		Title: strings.ToUpper(d.Objective[:1]) + d.Objective[1:] + ": " + d.Names[r] + " × " + d.Names[c],
+		Title: capital(d.Objective) + ": " + d.Names[r] + " × " + d.Names[c],
 		Rows:  d.Names[r], Cols: d.Names[c], RowAt: values[r], ColAt: values[c], Rates: rates, Reverse: d.Minimize,
 	}
 	least, most := math.MaxInt, 0
@@ -316,7 +316,7 @@ func sweepTrace(d event.SweepData, done []sweepTrial, rates bool) *figure {
 	if rates {
 		unit, factor = d.Objective+" (%)", 100
 	}
-	c := chart{Title: strings.ToUpper(unit[:1]) + unit[1:] + " in the order of the trials", XLab: "trial"}
+	c := chart{Title: capital(unit) + " in the order of the trials", XLab: "trial"}
 	each, best := curve{Name: "a trial", Ink: "c8", Dots: true, Bare: true}, curve{Name: "best so far", Ink: "c1"}
 	top := done[0].value
 	for _, t := range done {

@@ -195,11 +195,16 @@ func wide(ys []float64) bool {
 // measured returns a short series in which every point counts.
 func measured(st *store.Store, key cas.Digest, name string) (curve, error) {
 	bs, err := st.Buckets(key, name, drawnPoints)
+	return through(bs), err
+}
+
+// through returns the curve through the ends of buckets.
+func through(bs []store.Bucket) curve {
 	cu := curve{Dots: len(bs) <= 60}
 	for _, b := range bs {
 		cu.Xs, cu.Ys = append(cu.Xs, float64(b.X1)), append(cu.Ys, b.Last)
 	}
-	return cu, err
+	return cu
 }
 
 // noisy adds a series that jumps from point to point: behind, the raw line, or

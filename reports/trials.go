@@ -12,6 +12,7 @@ import (
 
 // trials sets the trainings of one run side by side: a sweep inside a notebook.
 type trials struct {
+	Goal    goal // by which they are sorted
 	Table   table
 	Figures []*figure
 }
@@ -41,8 +42,18 @@ func (r *run) trialRows() []trialRow {
 		return nil
 	}
 	r.attach(rows)
-	slices.SortStableFunc(rows, func(a, b trialRow) int { return better(a.board(), b.board()) })
+	g := goalOf(boards(rows))
+	slices.SortStableFunc(rows, func(a, b trialRow) int { return g.compare(g.valued(a.board()), g.valued(b.board())) })
 	return rows
+}
+
+// boards returns the rows as those of a leader board.
+func boards(rows []trialRow) []boardRow {
+	out := make([]boardRow, len(rows))
+	for i, r := range rows {
+		out[i] = r.board()
+	}
+	return out
 }
 
 // best returns the best evaluated trial of a run that is a sweep.
@@ -61,15 +72,16 @@ func (b *builder) trialsOf(r *run) (*trials, error) {
 		return nil, nil
 	}
 	names := differingArgs(rows)
-	out := &trials{Table: trialTable(rows, names)}
-	board := make([]boardRow, len(rows))
+	board := boards(rows)
 	for i, row := range rows {
-		board[i] = row.board()
 		for _, n := range names {
 			board[i].Values = append(board[i].Values, row.args[n])
 		}
 	}
-	figures, err := b.overlays(board, names)
+	g := goalOf(board)
+	g.rank(board)
+	out := &trials{Goal: g, Table: trialTable(rows, names)}
+	figures, err := b.overlays(board, names, g)
 	out.Figures = figures
 	return out, err
 }

@@ -29,18 +29,19 @@ const (
 // Run is one execution of one notebook. Set the exported fields, then call
 // Exec once. It is safe for use by the many threads of a script.
 type Run struct {
-	ID       string // 8 hex digits; Exec makes one up if it is empty
-	Notebook *Notebook
-	Store    *store.Store
-	Sink     event.Sink        // sees every event after the store has; may be nil
-	Pool     *Pool             // nil: every step runs at once
-	Params   map[string]string // what -p said
-	Fresh    []string          // names of steps to do again; "all" for every step
-	Argv     []string
-	Sweep    string // 8 hex digits, if the run is a trial of a sweep
-	Trial    int    // its number there, from 1
-	MaxSteps uint64 // 0: DefaultMaxSteps
-	MaxHeap  uint64 // 0: DefaultMaxHeap; best effort, looked at ten times a second
+	ID        string // 8 hex digits; Exec makes one up if it is empty
+	Notebook  *Notebook
+	Store     *store.Store
+	Sink      event.Sink        // sees every event after the store has; may be nil
+	Pool      *Pool             // nil: every step runs at once
+	Params    map[string]string // what -p said
+	Fresh     []string          // names of steps to do again; "all" for every step
+	Argv      []string
+	Sweep     string            // 8 hex digits, if the run is a trial of a sweep
+	Trial     int               // its number there, from 1
+	Objective store.Objective   // of the sweep
+	MaxSteps  uint64            // 0: DefaultMaxSteps
+	MaxHeap   uint64            // 0: DefaultMaxHeap; best effort, looked at ten times a second
 
 	working atomic.Int64 // steps at work
 	plan    *Plan        // nil: the run works
@@ -133,7 +134,7 @@ func (r *Run) begin(ctx context.Context) error {
 	err = r.Store.BeginRun(store.Run{
 		ID: r.ID, Notebook: r.Notebook.Path, Source: source, Params: json.RawMessage("{}"), Argv: r.Argv,
 		Started: time.Now().UTC(), Status: store.Running, GitCommit: commit, GitDirty: dirty, Env: environment(),
-		Sweep: r.Sweep, Trial: r.Trial,
+		Sweep: r.Sweep, Trial: r.Trial, Objective: r.Objective,
 	})
 	if err != nil {
 		return fmt.Errorf("run: %w", err)

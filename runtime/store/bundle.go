@@ -171,10 +171,11 @@ func (s *Store) adoptRun(r BundledRun) (fresh bool, err error) {
 		return false, fmt.Errorf("store: run %s: %w", r.ID, err)
 	}
 	err = s.writer.now(func(c *conn) error {
-		res, err := c.exec(`INSERT INTO run (id, notebook, source, libraries, params, argv, started, ended, status, exit, error, pruned, sweep, trial, git_commit, git_dirty, env)
-			VALUES (?, ?, ?, ?, ?, ?, ?, nullif(?, 0), ?, ?, ?, ?, ?, nullif(?, 0), ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+		res, err := c.exec(`INSERT INTO run (id, notebook, source, libraries, params, argv, started, ended, status, exit, error, pruned, sweep, trial, objective, minimize, git_commit, git_dirty, env)
+			VALUES (?, ?, ?, ?, ?, ?, ?, nullif(?, 0), ?, ?, ?, ?, ?, nullif(?, 0), ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
 			r.ID, r.Notebook, digest(r.Source), encoded(r.Libraries), raw(r.Params), encoded(r.Argv), instant(r.Started), instant(r.Ended),
-			stored(r.Status), r.Exit, text(r.Error), text(r.Pruned), text(r.Sweep), r.Trial, text(r.GitCommit), digest(r.GitDirty), encoded(r.Env))
+			stored(r.Status), r.Exit, text(r.Error), text(r.Pruned), text(r.Sweep), r.Trial, text(r.Objective.Fact), r.Objective.minimize(),
+			text(r.GitCommit), digest(r.GitDirty), encoded(r.Env))
 		if err != nil {
 			return err
 		}

@@ -17,7 +17,10 @@ func filled(t *testing.T, ids ...string) *Store {
 	s := open(t)
 	for _, id := range ids {
 		source := blob(t, s, "notebook of "+id)
-		must(t, s.BeginRun(Run{ID: id, Notebook: "n.star", Source: source, Params: json.RawMessage(`{}`), Started: noon}))
+		must(t, s.BeginRun(Run{
+			ID: id, Notebook: "n.star", Source: source, Params: json.RawMessage(`{}`), Started: noon,
+			Sweep: "5eed", Trial: 2, Objective: Objective{"lora.train.best_eval_loss", true},
+		}))
 		for i, name := range []string{"shared", "own " + id} {
 			k := key(name)
 			if _, err := s.Step(k); err != nil {

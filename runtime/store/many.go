@@ -2,6 +2,9 @@ package store
 
 import (
 	"fmt"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
 
 	"starbook/runtime/cas"
 	"starbook/runtime/event"
@@ -15,6 +18,30 @@ type StepUse struct {
 
 // Done reports whether the step has a result.
 func (u StepUse) Done() bool { return !u.Step.Key.IsZero() }
+
+// RunsOf returns the runs that refs name, in their order, as Run finds them. Whole ids take
+// one query together.
+func (s *Store) RunsOf(refs []string) ([]Run, error) {
+	list, err := s.listRuns("WHERE run.id IN (SELECT value FROM json_each(?))", encoded(refs))
+	if err != nil {
+		return nil, fmt.Errorf("store: runs: %w", err)
+	}
+	whole := make(map[string]Run, len(list))
+	for _, r := range list {
+		whole[r.ID] = r
+	}
+	out := make([]Run, len(refs))
+	for i, ref := range refs {
+		r, ok := whole[ref]
+		if !ok {
+			if r, err = s.Run(ref); err != nil {
+				return nil, err
+			}
+		}
+		out[i] = r
+	}
+	return out, nil
+}
 
 // UsesOf returns the uses of many runs with their steps, by run and seq, in one query.
 func (s *Store) UsesOf(runs []string) (map[string][]StepUse, error) {
@@ -65,6 +92,29 @@ func (s *Store) SeriesOf(steps []cas.Digest) (map[cas.Digest][]Series, error) {
 	out := make(map[cas.Digest][]Series, len(steps))
 	for _, c := range list {
 		out[c.Step] = append(out[c.Step], c)
+	}
+	return out, nil
+}
+
+// BucketsOf is Buckets of one metric of many steps, which are read at the same time.
+func (s *Store) BucketsOf(steps []cas.Digest, name string, max int) (map[cas.Digest][]Bucket, error) {
+	lists := make([][]Bucket, len(steps))
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, step := range steps {
+		g.Go(func() (err error) {
+			if lists[i], err = s.Buckets(step, name, max); err != nil {
+				return fmt.Errorf("step %s: %w", step.Short(), err)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	out := make(map[cas.Digest][]Bucket, len(steps))
+	for i, step := range steps {
+		out[step] = lists[i]
 	}
 	return out, nil
 }

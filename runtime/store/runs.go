@@ -41,7 +41,8 @@ type Run struct {
 	Pruned    string            `json:"pruned,omitempty"` // why, of one that was
 	Sweep     string            `json:"sweep,omitempty"`  // 8 hex digits, if it is a trial of one
 	Trial     int               `json:"trial,omitempty"`  // from 1
-	Tags      []string          `json:"tags,omitempty"`   // sorted
+	Objective Objective         `json:"objective,omitzero"`
+	Tags      []string          `json:"tags,omitempty"` // sorted
 	GitCommit string            `json:"git_commit,omitempty"`
 	GitDirty  cas.Digest        `json:"git_dirty,omitzero"` // blob of the diff against the commit
 	Env       map[string]string `json:"env"`                // go, os, arch, cpu, device, host, starbook revision
@@ -64,10 +65,10 @@ func (s *Store) BeginRun(r Run) error {
 		return err
 	}
 	err = s.writer.now(func(c *conn) error {
-		_, err := c.exec(`INSERT INTO run (id, notebook, source, libraries, params, argv, started, sweep, trial, git_commit, git_dirty, env)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0), ?, ?, ?)`,
+		_, err := c.exec(`INSERT INTO run (id, notebook, source, libraries, params, argv, started, sweep, trial, objective, minimize, git_commit, git_dirty, env)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0), ?, ?, ?, ?, ?)`,
 			r.ID, r.Notebook, digest(r.Source), encoded(r.Libraries), raw(r.Params), encoded(r.Argv), instant(r.Started),
-			text(r.Sweep), r.Trial, text(r.GitCommit), digest(r.GitDirty), encoded(r.Env))
+			text(r.Sweep), r.Trial, text(r.Objective.Fact), r.Objective.minimize(), text(r.GitCommit), digest(r.GitDirty), encoded(r.Env))
 		if err != nil {
 			return fmt.Errorf("store: begin run %s: %w", r.ID, err)
 		}
@@ -217,13 +218,15 @@ func (s *Store) listRuns(where string, args ...any) ([]Run, error) {
 			words{&r.Pruned},
 			words{&r.Sweep},
 			&r.Trial,
+			words{&r.Objective.Fact},
+			&r.Objective.Minimize,
 			words{&r.GitCommit},
 			hash{&r.GitDirty},
 			decoded{&r.Env},
 			decoded{&r.Tags},
 		}
 	}, `SELECT run.id, run.notebook, run.source, run.libraries, run.params, run.argv, run.started, run.ended, run.status,
-		coalesce(run.exit, 0), run.error, run.pruned, run.sweep, coalesce(run.trial, 0), run.git_commit, run.git_dirty, run.env,
+		coalesce(run.exit, 0), run.error, run.pruned, run.sweep, coalesce(run.trial, 0), run.objective, coalesce(run.minimize, 0), run.git_commit, run.git_dirty, run.env,
 		nullif((SELECT json_group_array(name) FROM (SELECT name FROM tag WHERE tag.run = run.id ORDER BY name)), '[]') FROM run `+where, args...)
 	for i := range list {
 		switch r := &list[i]; {

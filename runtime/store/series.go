@@ -236,7 +236,7 @@ func readTail(q querier, id int64) ([]Point, error) {
 }
 
 // endAtOrLater is true of the chunks of series ?1 that end at ?2 or later: the last that
-// begins there or before, perhaps, and all that follow. Only x0 is in the index.
+// begins there or before, perhaps, and all that follow. The key leads to x0 only.
 const endAtOrLater = "series = ?1 AND x0 >= ifnull((SELECT max(x0) FROM chunk WHERE series = ?1 AND x0 <= ?2), ?2) AND x1 >= ?2"
 
 // readChunks returns the chunks that end at x or later, in order.
@@ -248,9 +248,12 @@ func readChunks(q querier, id, x int64) ([]chunk, error) {
 	return collect(rows, func(h *chunk) []any { return []any{&h.X0, &h.N, &h.dx, &h.data} })
 }
 
+// headsQuery is answered by the index chunk_head alone.
+const headsQuery = "SELECT x0, x1, n, min, max, last FROM chunk WHERE series = ? ORDER BY x0"
+
 // readHeads returns the chunks as buckets, without reading their points.
 func readHeads(q querier, id int64) ([]Bucket, error) {
-	rows, err := q.query("SELECT x0, x1, n, min, max, last FROM chunk WHERE series = ? ORDER BY x0", id)
+	rows, err := q.query(headsQuery, id)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,139 @@
+package reports
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"starbook/runtime/store"
+)
+
+// goal is what a board ranks runs by.
+type goal struct {
+	Name     string // pass rate, eval loss, or the fact that the runs' sweep looks for
+	Minimize bool
+	Rates    bool // it is a pass rate, which has an interval
+	Sought   bool // by the sweep; else it is what there is to rank by
+}
+
+// goalOf returns what the sweep of the runs looks for, if all are of sweeps that look for the same; else the
+// pass rate, or where nothing was evaluated the evaluation loss.
+func goalOf(rows []boardRow) goal {
+	o := rows[0].Objective
+	switch {
+	case o.Fact != "" && !slices.ContainsFunc(rows, func(r boardRow) bool { return r.Objective != o }):
+		g := goal{Name: o.Fact, Minimize: o.Minimize, Rates: o.IsRate(), Sought: true}
+		if g.Rates {
+			g.Name = "pass rate"
+		}
+		return g
+	case slices.ContainsFunc(rows, func(r boardRow) bool { return r.N > 0 }):
+		return goal{Name: "pass rate", Rates: true}
+	}
+	return goal{Name: "eval loss", Minimize: true}
+}
+
+// Column reports whether the goal needs a column of its own on the board, which has those of
+// pass rate and loss anyway.
+func (g goal) Column() bool { return g.Sought && !g.Rates }
+
+// String says how the board is sorted.
+func (g goal) String() string { return g.Name + ", " + g.superlative() + " first" }
+
+func (g goal) superlative() string {
+	if g.Minimize {
+		return "least"
+	}
+	return "greatest"
+}
+
+// text writes a value.
+func (g goal) text(v float64) string { return sweepText(v, g.Rates) }
+
+// Tile shows the value that leads the board; nil if that has a tile anyway.
+func (g goal) Tile(v float64) *tile {
+	switch {
+	case !finite(v):
+		return nil
+	case g.Rates:
+		return &tile{Name: "best " + g.Name, Value: g.text(v)}
+	case g.Sought:
+		return &tile{Name: g.superlative() + " " + g.Name, Value: g.text(v)}
+	}
+	return nil
+}
+
+// rank values the rows and sorts them.
+func (g goal) rank(rows []boardRow) {
+	for i, r := range rows {
+		rows[i] = g.valued(r)
+	}
+	slices.SortStableFunc(rows, g.compare)
+}
+
+// compare sorts valued rows: those without a value behind the others, those that were pruned last.
+// Of equals in what a sweep looks for the first trial leads, as in the sweep's own words.
+func (g goal) compare(a, b boardRow) int {
+	place := func(r boardRow) (pruned int, value, loss float64) {
+		if r.Status == store.Pruned {
+			pruned = 1
+		}
+		value = r.Value
+		if !g.Minimize {
+			value = -value
+		}
+		if !g.Sought {
+			loss = orLast(r.Loss)
+		}
+		return pruned, orLast(value), loss
+	}
+	prunedA, valueA, lossA := place(a)
+	prunedB, valueB, lossB := place(b)
+	return cmp.Or(prunedA-prunedB, cmp.Compare(valueA, valueB), cmp.Compare(lossA, lossB), a.Trial-b.Trial, cmp.Compare(a.ID, b.ID))
+}
+
+// valued returns the row with what its run came to, NaN if that is not known. A pass rate that is sought
+// becomes the one that the row shows.
+func (g goal) valued(r boardRow) boardRow {
+	switch {
+	case r.Status == store.Pruned, g.Sought && r.Status != store.Done: // what it has by now may be the base's
+		r.Value = math.NaN()
+	case g.Sought:
+		r.Value = math.NaN()
+		if u, x, ok := r.sought(); ok {
+			r.Value = x
+			if s, evaluated := u.scored(); evaluated && g.Rates {
+				r.take(s)
+			}
+		}
+	case g.Rates:
+		r.Value = r.Rate()
+	default:
+		r.Value = r.Loss
+	}
+	return r
+}
+
+// sought returns the step that has the fact which the run's sweep looks for, and the fact.
+func (r *run) sought() (u use, value float64, ok bool) {
+	for _, u := range slices.Backward(r.Uses) {
+		if x, ok := r.Objective.Of(u.Name, u.Step.Summary); ok {
+			return u, x, true
+		}
+	}
+	return use{}, 0, false
+}
+
+// take makes an evaluation the one that stands for the row.
+func (r *boardRow) take(s scored) {
+	r.Passed, r.N, r.scoresKey = s.Passed, s.N, s.Key
+	r.Low, r.High = s.interval()
+}
+
+// orLast makes NaN the greatest of all.
+func orLast(v float64) float64 {
+	if math.IsNaN(v) {
+		return math.Inf(1)
+	}
+	return v
+}
