@@ -37,11 +37,11 @@ type Run struct {
 	Params    map[string]string // what -p said
 	Fresh     []string          // names of steps to do again; "all" for every step
 	Argv      []string
-	Sweep     string            // 8 hex digits, if the run is a trial of a sweep
-	Trial     int               // its number there, from 1
-	Objective store.Objective   // of the sweep
-	MaxSteps  uint64            // 0: DefaultMaxSteps
-	MaxHeap   uint64            // 0: DefaultMaxHeap; best effort, looked at ten times a second
+	Sweep     string          // 8 hex digits, if the run is a trial of a sweep
+	Trial     int             // its number there, from 1
+	Objective store.Objective // of the sweep
+	MaxSteps  uint64          // 0: DefaultMaxSteps
+	MaxHeap   uint64          // 0: DefaultMaxHeap; best effort, looked at ten times a second
 
 	working atomic.Int64 // steps at work
 	plan    *Plan        // nil: the run works
