@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"starbook/gpu/chat"
 	"starbook/gpu/model"
 	"starbook/gpu/safetensors"
 	"starbook/gpu/train"
@@ -72,11 +71,7 @@ func distillLogits() Func {
 				return runtime.Artifact{}, err
 			}
 			defer m.Close()
-			rows, err := ReadRows(s.Store(), a.Data)
-			if err != nil {
-				return runtime.Artifact{}, err
-			}
-			r, err := newRenderer(m.Dir, m.Tokenizer, m.Stops(), a.Prompt, a.chatArgs)
+			t, err := tokensArgs{Data: a.Data, Prompt: a.Prompt, Completion: a.Completion, Turns: a.Turns, chatArgs: a.chatArgs}.read(ctx, s, a.Model)
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
@@ -84,10 +79,7 @@ func distillLogits() Func {
 			if a.MaxTokens > 0 {
 				limit = min(limit, a.MaxTokens)
 			}
-			examples, left, err := r.examples(rows, a.Completion, chat.Turns(a.Turns), limit)
-			if err != nil {
-				return runtime.Artifact{}, err
-			}
+			examples, left := atMost(t.examples, limit)
 			if left > 0 {
 				s.Warn(fmt.Sprintf("%s longer than %d tokens left out", plural(left, "examples"), limit))
 			}

@@ -1,6 +1,7 @@
 package builtins
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,7 +9,6 @@ import (
 
 	"starbook/builtins/dataset"
 	"starbook/gpu"
-	"starbook/gpu/chat"
 	"starbook/gpu/model"
 	"starbook/gpu/train"
 	"starbook/runtime"
@@ -140,7 +140,7 @@ func loraTrain() Func {
 			begin := func(m *model.Transformer) (*model.Adapter, error) { return model.NewAdapter(m, l) }
 			o := a.options()
 			o.LoRAPlus = a.LoRAPlus
-			o, rows, err := h.planned(s, a.Model, quantise, begin, a.Data, a.trainArgs, o)
+			o, rows, err := h.planned(ctx, s, a.Model, quantise, begin, a.Data, a.trainArgs, o)
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
@@ -155,7 +155,7 @@ func loraTrain() Func {
 			}
 			defer adapter.Close()
 			f := &fitting{step: s, rows: rows, adapter: adapter, base: modelName(a.Model), saveSteps: a.SaveSteps}
-			facts, err := f.fit(ctx, m, a.Data, a.trainArgs, o, trajectoryOf(a))
+			facts, err := f.fit(ctx, m, a.trainArgs, o, trajectoryOf(a))
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
@@ -198,7 +198,7 @@ func modelTrain() Func {
 				_, err := m.Unfreeze()
 				return nil, err
 			}
-			o, rows, err := h.planned(s, a.Model, gpu.F32, begin, a.Data, a.trainArgs, a.options())
+			o, rows, err := h.planned(ctx, s, a.Model, gpu.F32, begin, a.Data, a.trainArgs, a.options())
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
@@ -211,7 +211,7 @@ func modelTrain() Func {
 				return runtime.Artifact{}, err
 			}
 			f := &fitting{step: s, rows: rows}
-			facts, err := f.fit(ctx, m, a.Data, a.trainArgs, o, trajectoryOf(a))
+			facts, err := f.fit(ctx, m, a.trainArgs, o, trajectoryOf(a))
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
@@ -220,49 +220,41 @@ func modelTrain() Func {
 		}).judged()
 }
 
-// rendered is the rows of a training as tokens.
-type rendered struct {
+// learnable is the rows of a training as tokens.
+type learnable struct {
 	examples, held []train.Example
 	left           int // too long
 }
 
-// render turns rows into tokens and holds some out, by parent.
-func (l *loaded) render(s *runtime.Step, data Handle, a trainArgs) (*rendered, error) {
-	limit := a.MaxTokens
-	if limit == 0 {
-		limit = l.Config.MaxPositions
-	}
-	rows, err := ReadRows(s.Store(), data)
+// rows reads the rows of a training as tokens, and holds some out, by parent. The model
+// takes so many positions.
+func (a *trainArgs) rows(ctx context.Context, s *runtime.Step, m, data Handle, positions int) (*learnable, error) {
+	how := tokensArgs{Data: data, Prompt: a.Prompt, Completion: a.Completion, Turns: a.Turns, chatArgs: a.chatArgs}
+	t, err := how.read(ctx, s, m)
 	if err != nil {
 		return nil, err
 	}
-	var heldRows []Row
+	examples, held := t.examples, []train.Example(nil)
 	if a.Validation != nil {
-		if heldRows, err = ReadRows(s.Store(), *a.Validation); err != nil {
-			return nil, err
+		how.Data = *a.Validation
+		v, err := how.read(ctx, s, m)
+		if err != nil {
+			return nil, fmt.Errorf("validation: %w", err)
 		}
+		held = v.examples
 	} else if a.Split > 0 {
-		parts, err := dataset.Split(rows, []float64{1 - a.Split, a.Split}, uint64(a.Seed))
+		parts, err := dataset.SplitRoots(t.roots, []float64{1 - a.Split, a.Split}, uint64(a.Seed))
 		if err != nil {
 			return nil, err
 		}
-		rows, heldRows = parts[0], parts[1]
+		examples, held = t.at(parts[0]), t.at(parts[1])
 	}
-	r, err := newRenderer(l.Dir, l.Tokenizer, l.Stops(), a.Prompt, a.chatArgs)
-	if err != nil {
-		return nil, err
-	}
-	examples, left, err := r.examples(rows, a.Completion, chat.Turns(a.Turns), limit)
-	if err != nil {
-		return nil, err
-	}
-	held, more, err := r.examples(heldRows, a.Completion, chat.Turns(a.Turns), limit)
-	if err != nil {
-		return nil, fmt.Errorf("validation: %w", err)
-	}
+	limit := cmp.Or(a.MaxTokens, positions)
+	examples, left := atMost(examples, limit)
+	held, more := atMost(held, limit)
 	left += more
 	if left > 0 {
 		s.Warn(fmt.Sprintf("%s longer than %d tokens left out", plural(left, "examples"), limit))
 	}
-	return &rendered{examples, held, left}, nil
+	return &learnable{examples, held, left}, nil
 }

@@ -74,7 +74,7 @@ func (l *loaded) probe(ctx context.Context, s *runtime.Step, merged string, a lo
 	if err != nil {
 		return err
 	}
-	render, err := newRenderer(l.Dir, l.Tokenizer, l.Stops(), a.Prompt, a.chatArgs)
+	render, err := newRenderer(l.Tokenizer, l.Stops(), a.Prompt, a.chatArgs)
 	if err != nil {
 		return err
 	}

@@ -361,7 +361,7 @@ func (l *loaded) openDraft(h *Host, s *runtime.Step, m, draft Handle) (err error
 
 // renderer returns what turns questions into tokens for l.
 func (l *loaded) renderer(d decodingArgs) (*renderer, error) {
-	return newRenderer(l.Dir, l.Tokenizer, l.Stops(), d.Prompt, d.chatArgs)
+	return newRenderer(l.Tokenizer, l.Stops(), d.Prompt, d.chatArgs)
 }
 
 // write lets a model answer n questions, which prompt renders, until one of

@@ -72,7 +72,7 @@ func TestPrunedSweep(t *testing.T) {
 		}
 		// The same trainings without a pruner go on from where they were, to the same bytes.
 		if _, err := b.run(pruning + "sweep.grid(trial, lr = rates)\n"); err != nil || b.updates() != 9*60-made {
-			t.Errorf("%s: without it afterwards %d updates, want the %d that are left: %v", rule, b.updates(), 9*60-made, err)
+			t.Errorf("%s: without it afterwards %d updates, want the %d that are left: %v %+v", rule, b.updates(), 9*60-made, err, b.decisions().Trials)
 		}
 		whole := trainingBench(t)
 		if _, err := whole.run(pruning + "sweep.grid(trial, lr = rates)\n"); err != nil {
