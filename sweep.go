@@ -323,7 +323,7 @@ func (w *sweeper) measure(run string) (x float64, n, pass int, err error) {
 			continue
 		}
 		var items struct{ N, Passed int }
-		if o.IsRate() {
+		if o.Key() == "pass_rate" {
 			if err := json.Unmarshal(u.Step.Summary, &items); err != nil {
 				return 0, 0, 0, err
 			}

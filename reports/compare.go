@@ -14,6 +14,8 @@ import (
 // comparePage is what the page of several runs shows.
 type comparePage struct {
 	Title    string
+	Sweep    string           // that all runs are trials of
+	Sought   *store.Objective // of that sweep
 	Verdict  verdict
 	Goal     goal
 	Params   []string // that differ
@@ -108,6 +110,11 @@ func (b *builder) compare(refs []string) (Page, error) {
 		v.Figures = append(v.Figures, f)
 	}
 	v.Title = compareTitle(rows)
+	if !slices.ContainsFunc(rows, func(r boardRow) bool { return r.Sweep != first.Sweep }) {
+		if v.Sweep = first.Sweep; v.Goal.Sought {
+			v.Sought = &first.Objective
+		}
+	}
 	v.Matrix = matrixOf(byStart)
 	v.Env = environments(byStart)
 	if v.Texts, err = b.codeDiffs(byStart); err != nil {

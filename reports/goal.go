@@ -14,6 +14,7 @@ type goal struct {
 	Minimize bool
 	Rates    bool // it is a pass rate, which has an interval
 	Sought   bool // by the sweep; else it is what there is to rank by
+	Column   bool // it needs one of its own on the board, which has pass rate and loss anyway
 }
 
 // goalOf returns what the sweep of the runs looks for, if all are of sweeps that look for the same; else the
@@ -22,9 +23,14 @@ func goalOf(rows []boardRow) goal {
 	o := rows[0].Objective
 	switch {
 	case o.Fact != "" && !slices.ContainsFunc(rows, func(r boardRow) bool { return r.Objective != o }):
-		g := goal{Name: o.Fact, Minimize: o.Minimize, Rates: o.IsRate(), Sought: true}
-		if g.Rates {
-			g.Name = "pass rate"
+		g := goal{Name: o.Fact, Minimize: o.Minimize, Sought: true}
+		switch o.Key() {
+		case "pass_rate":
+			g.Name, g.Rates = "pass rate", true
+		case "best_eval_loss":
+			g.Name = "eval loss"
+		default:
+			g.Column = true
 		}
 		return g
 	case slices.ContainsFunc(rows, func(r boardRow) bool { return r.N > 0 }):
@@ -32,10 +38,6 @@ func goalOf(rows []boardRow) goal {
 	}
 	return goal{Name: "eval loss", Minimize: true}
 }
-
-// Column reports whether the goal needs a column of its own on the board, which has those of
-// pass rate and loss anyway.
-func (g goal) Column() bool { return g.Sought && !g.Rates }
 
 // String says how the board is sorted.
 func (g goal) String() string { return g.Name + ", " + g.superlative() + " first" }
@@ -57,7 +59,7 @@ func (g goal) Tile(v float64) *tile {
 		return nil
 	case g.Rates:
 		return &tile{Name: "best " + g.Name, Value: g.text(v)}
-	case g.Sought:
+	case g.Column:
 		return &tile{Name: g.superlative() + " " + g.Name, Value: g.text(v)}
 	}
 	return nil
@@ -92,8 +94,8 @@ func (g goal) compare(a, b boardRow) int {
 	return cmp.Or(prunedA-prunedB, cmp.Compare(valueA, valueB), cmp.Compare(lossA, lossB), a.Trial-b.Trial, cmp.Compare(a.ID, b.ID))
 }
 
-// valued returns the row with what its run came to, NaN if that is not known. A pass rate that is sought
-// becomes the one that the row shows.
+// valued returns the row with what its run came to, NaN if that is not known. A pass rate or a loss that is
+// sought becomes the one that the row shows.
 func (g goal) valued(r boardRow) boardRow {
 	switch {
 	case r.Status == store.Pruned, g.Sought && r.Status != store.Done: // what it has by now may be the base's
@@ -102,8 +104,13 @@ func (g goal) valued(r boardRow) boardRow {
 		r.Value = math.NaN()
 		if u, x, ok := r.sought(); ok {
 			r.Value = x
-			if s, evaluated := u.scored(); evaluated && g.Rates {
-				r.take(s)
+			switch s, evaluated := u.scored(); {
+			case g.Column:
+			case !g.Rates:
+				r.Loss = x
+			case evaluated:
+				r.Passed, r.N, r.scoresKey = s.Passed, s.N, s.Key
+				r.Low, r.High = s.interval()
 			}
 		}
 	case g.Rates:
@@ -122,12 +129,6 @@ func (r *run) sought() (u use, value float64, ok bool) {
 		}
 	}
 	return use{}, 0, false
-}
-
-// take makes an evaluation the one that stands for the row.
-func (r *boardRow) take(s scored) {
-	r.Passed, r.N, r.scoresKey = s.Passed, s.N, s.Key
-	r.Low, r.High = s.interval()
 }
 
 // orLast makes NaN the greatest of all.

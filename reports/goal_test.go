@@ -56,11 +56,13 @@ func TestBoardFollowsTheObjective(t *testing.T) {
 		says      []string
 	}{
 		{store.Objective{Fact: "lora.train.best_eval_loss", Minimize: true}, "13204", []string{
-			"lr 0.002 (run 00000001) has the least lora.train.best_eval_loss of 5 runs: 0.2. The next is lr 0.004 (run 00000003) with 0.3.",
-			"Leader board by lora.train.best_eval_loss, least first", "lora.train.best_eval_loss against lr",
+			"lr 0.002 (run 00000001) has the least eval loss of 5 runs: 0.2. The next is lr 0.004 (run 00000003) with 0.3.",
+			"Leader board by eval loss, least first", "Eval loss against lr", "sweep 5eed5eed , to minimize lora.train.best_eval_loss",
 		}},
-		{store.Objective{Fact: "lora.train.best_eval_loss"}, "02314", []string{
-			"has the greatest lora.train.best_eval_loss of 5 runs: 0.5.", "Leader board by lora.train.best_eval_loss, greatest first",
+		{store.Objective{Fact: "lora.train.best_eval_loss"}, "02314", []string{"has the greatest eval loss of 5 runs: 0.5.", "Leader board by eval loss, greatest first"}},
+		{store.Objective{Fact: "lora.train.stopped_step", Minimize: true}, "01234", []string{
+			"lr 0.001 (run 00000000) has the least lora.train.stopped_step of 5 runs: 9. 3 other runs came to the same.",
+			"Leader board by lora.train.stopped_step, least first", "lora.train.stopped_step against lr",
 		}},
 		{store.Objective{Fact: "eval.pass_rate"}, "02314", []string{"lr 0.001 (run 00000000) leads with", "Leader board by pass rate, greatest first"}},
 		{store.Objective{Fact: "eval.pass_rate", Minimize: true}, "13204", []string{"Leader board by pass rate, least first"}},

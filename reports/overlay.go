@@ -84,6 +84,11 @@ func (b *builder) lossOverlay(rows []boardRow) (*figure, error) {
 			faint = append(faint, cu)
 		}
 	}
+	var losses []float64
+	for _, cu := range slices.Concat(faint, c.Curves) {
+		losses = append(losses, cu.Ys...)
+	}
+	c.LogY = wideAxis(losses)
 	if len(faint) > 0 {
 		c.Note = "In colour: the trainings of the leading runs. Grey: " + plural(int64(len(faint)), "other") + ", from the least to the greatest."
 		if slices.ContainsFunc(rows, func(r boardRow) bool { return r.Status == store.Pruned }) {
@@ -168,7 +173,7 @@ func paramScatters(rows []boardRow, params []string, g goal) []*figure {
 		if len(distinct) < 3 {
 			continue
 		}
-		c := chart{Title: capital(title) + " against " + name, XLab: name, LogX: wideAxis(cu.Xs), Curves: []curve{cu}}
+		c := chart{Title: capital(title) + " against " + name, XLab: name, LogX: wideAxis(cu.Xs), LogY: !g.Rates && wideAxis(cu.Ys), Curves: []curve{cu}}
 		if f := c.figure(); f != nil {
 			out = append(out, f)
 		}

@@ -327,7 +327,7 @@ func sweepTrace(d event.SweepData, done []sweepTrial, rates bool) *figure {
 		each.Xs, each.Ys = append(each.Xs, x), append(each.Ys, factor*t.value)
 		best.Xs, best.Ys = append(best.Xs, x), append(best.Ys, factor*top)
 	}
-	c.Curves = []curve{each, best}
+	c.Curves, c.LogY = []curve{each, best}, !rates && wideAxis(each.Ys)
 	return c.figure()
 }
 

@@ -70,6 +70,8 @@ func (r *Run) checkParams() error {
 		msg := fmt.Sprintf("param: -p %s: the notebook has no such param", name)
 		if n := Nearest(name, known); n != "" {
 			msg += fmt.Sprintf(", did you mean %s?", n)
+		} else {
+			msg += "."
 		}
 		if len(known) > 0 {
 			msg += fmt.Sprintf(" It has %s.", strings.Join(known, ", "))

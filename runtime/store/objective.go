@@ -35,10 +35,10 @@ func (o Objective) Of(step string, summary json.RawMessage) (value float64, ok b
 	return value, ok
 }
 
-// IsRate reports whether the fact is a pass rate, which has an interval.
-func (o Objective) IsRate() bool {
+// Key is the fact's name in the summary of its step: pass_rate.
+func (o Objective) Key() string {
 	_, fact := o.cut()
-	return fact == "pass_rate"
+	return fact
 }
 
 // Direction returns minimize or maximize, as the flags of starbook sweep are called.
