@@ -91,6 +91,12 @@ func (a *loraTrainArgs) check() error {
 	if _, err := quantised(a.Quantise); err != nil {
 		return err
 	}
+	if a.Init != "" && a.Init != model.PiSSA {
+		return fmt.Errorf("init: got %q, want pissa or nothing", a.Init)
+	}
+	if a.Init == model.PiSSA && a.Quantise != "" {
+		return errors.New("init: pissa takes the base's matrices apart, which quantise rounds: leave one of them out")
+	}
 	return a.trainArgs.check()
 }
 
@@ -114,6 +120,7 @@ type loraTrainArgs struct {
 	RSLoRA    bool               `arg:"rslora=false" doc:"scale by alpha / sqrt(r) instead"`
 	Ranks     map[string]int     `arg:"rank_pattern={}" doc:"r of single modules: the keys are expressions for the ends of their names" hash:"set"`
 	Alphas    map[string]float64 `arg:"alpha_pattern={}" doc:"alpha of single modules, likewise" hash:"set"`
+	Init      string             `arg:"init=" doc:"how A and B begin: as LoRA does, or pissa: as the largest singular values of the base's matrices, of which it keeps the rest while it is trained. What is kept is an adapter of the base as it was, with twice the rank" hash:"set"`
 	Quantise  string             `arg:"quantise=" doc:"round the layers' matrices of the base when it is loaded: int8, or nf4 as QLoRA does, so that it takes a half or a quarter of the memory" hash:"set"`
 	LoRAPlus  float64            `arg:"lora_plus=0.0" doc:"learning rate of B as a multiple of A's; 0: the same"`
 	SaveSteps int                `arg:"save_steps=0" doc:"updates between adapters that are kept as checkpoint-N; 0: only the best is" hash:"set"`
@@ -132,7 +139,7 @@ func loraTrain() Func {
 			}
 			l := model.LoRA{
 				Rank: a.Rank, Alpha: a.Alpha, Dropout: a.Dropout, Targets: a.Targets, Match: a.Match, Exclude: a.Exclude,
-				RSLoRA: a.RSLoRA, Ranks: a.Ranks, Alphas: a.Alphas, Seed: uint64(a.Seed),
+				RSLoRA: a.RSLoRA, Ranks: a.Ranks, Alphas: a.Alphas, Seed: uint64(a.Seed), Init: a.Init,
 			}
 			if l.Match != "" {
 				l.Targets = nil
