@@ -92,7 +92,7 @@ func (b *builder) compare(refs []string) (Page, error) {
 		case store.Pruned:
 			v.Pruned++
 		}
-		if l := rows[i].Loss; !(v.Loss <= l) {
+		if l := rows[i].Loss; finite(l) && !(v.Loss <= l) {
 			v.Loss = l
 		}
 	}

@@ -14,7 +14,7 @@ type goal struct {
 	Minimize bool
 	Rates    bool // it is a pass rate, which has an interval
 	Sought   bool // by the sweep; else it is what there is to rank by
-	Column   bool // it needs one of its own on the board, which has pass rate and loss anyway
+	Own      bool // it is neither pass rate nor evaluation loss, which every board shows
 }
 
 // goalOf returns what the sweep of the runs looks for, if all are of sweeps that look for the same; else the
@@ -30,7 +30,7 @@ func goalOf(rows []boardRow) goal {
 		case "best_eval_loss":
 			g.Name = "eval loss"
 		default:
-			g.Column = true
+			g.Own = true
 		}
 		return g
 	case slices.ContainsFunc(rows, func(r boardRow) bool { return r.N > 0 }):
@@ -38,6 +38,9 @@ func goalOf(rows []boardRow) goal {
 	}
 	return goal{Name: "eval loss", Minimize: true}
 }
+
+// LossAside reports whether the evaluation loss has a column though it is not what counts.
+func (g goal) LossAside() bool { return g.Rates || g.Own }
 
 // String says how the board is sorted.
 func (g goal) String() string { return g.Name + ", " + g.superlative() + " first" }
@@ -59,7 +62,7 @@ func (g goal) Tile(v float64) *tile {
 		return nil
 	case g.Rates:
 		return &tile{Name: "best " + g.Name, Value: g.text(v)}
-	case g.Column:
+	case g.Own:
 		return &tile{Name: g.superlative() + " " + g.Name, Value: g.text(v)}
 	}
 	return nil
@@ -105,7 +108,7 @@ func (g goal) valued(r boardRow) boardRow {
 		if u, x, ok := r.sought(); ok {
 			r.Value = x
 			switch s, evaluated := u.scored(); {
-			case g.Column:
+			case g.Own:
 			case !g.Rates:
 				r.Loss = x
 			case evaluated:

@@ -284,7 +284,7 @@ func TestPrunedTrials(t *testing.T) {
 	f.ok(f.st.EndRun("3c0a1b2c", store.Pruned, 0, why))
 	text := spoken(f.page(a, b, "3c0a1b2c"))
 	for _, want := range []string{
-		"3 runs, 1 pruned", "lr 0.002 (run 1f3a9c0d) leads", "3c0a1b2c pruned 0.00001", "at eval 3: 1.5200 &gt; median 1.3100 of 8 trials",
+		"3 runs, 1 pruned", "best eval loss 0.4", "lr 0.002 (run 1f3a9c0d) leads", "3c0a1b2c pruned 0.00001", "at eval 3: 1.5200 &gt; median 1.3100 of 8 trials",
 		"⊣ left where it was when its trial was pruned",
 	} {
 		if !strings.Contains(text, want) {
