@@ -89,7 +89,7 @@ func (a *app) importCmd() *cobra.Command {
 			if asJSON {
 				return writeJSON(cmd.OutOrStdout(), all)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "new here: %d runs, %d steps, %d blobs\n", all.Runs, all.Steps, all.Blobs)
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "new here: %s, %s, %s\n", plural(all.Runs, "run"), plural(all.Steps, "step"), plural(all.Blobs, "blob"))
 			return err
 		},
 	}

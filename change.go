@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -45,15 +44,8 @@ func changes(st *store.Store, old, args json.RawMessage, partial bool) []change 
 	if json.Unmarshal(old, &a) != nil || json.Unmarshal(args, &b) != nil {
 		return nil
 	}
-	names := slices.Sorted(maps.Keys(a))
-	for name := range b {
-		if _, ok := a[name]; !ok {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
 	var out []change
-	for _, name := range names {
+	for _, name := range keys(a, b) {
 		x, inOld := a[name]
 		y, inNew := b[name]
 		what, open := pending(y)

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	stdruntime "runtime"
-	"runtime/debug"
 	"strings"
 	"text/tabwriter"
 
@@ -15,6 +14,7 @@ import (
 
 	"starbook/gpu/cpu"
 	"starbook/gpu/cuda"
+	"starbook/runtime"
 )
 
 // finding is one line of what doctor found.
@@ -54,11 +54,11 @@ func report(w io.Writer, found []finding) error {
 
 func (a *app) examine(deep bool) []finding {
 	found := []finding{
-		{What: "starbook", Found: revision() + ", " + stdruntime.Version() + " " + stdruntime.GOOS + "/" + stdruntime.GOARCH},
-		device(),
+		{What: "starbook", Found: runtime.Revision() + ", " + stdruntime.Version() + " " + stdruntime.GOOS + "/" + stdruntime.GOARCH},
 	}
+	found = append(found, processor()...)
 	found = append(found, gpus()...)
-	found = append(found, memory(), a.disk(), git())
+	found = append(found, a.disk(), git())
 	for _, key := range []string{"OPENAI_API_KEY", "ANTHROPIC_API_KEY"} {
 		f := finding{What: key, Found: "set"} // never the value
 		if os.Getenv(key) == "" {
@@ -69,13 +69,25 @@ func (a *app) examine(deep bool) []finding {
 	return append(found, a.health(deep))
 }
 
-func device() finding {
-	d, err := cpu.New(cpu.Options{})
+// processor says what computes where there is no GPU, and how much memory it has for that.
+func processor() []finding {
+	d, err := openCPU(cpu.Options{})
 	if err != nil {
-		return finding{"cpu", "none: " + err.Error(), "starbook needs a C compiler when it is built: install gcc or clang"}
+		return []finding{{"cpu", "none: " + err.Error(), "starbook needs a C compiler when it is built: install gcc or clang"}}
 	}
 	defer d.Close()
-	return finding{What: "cpu", Found: d.Name()}
+	found := []finding{{What: "cpu", Found: d.Name()}}
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		return append(found, finding{What: "memory", Found: err.Error()})
+	}
+	const gib = 1 << 30
+	all := float64(info.Totalram) * float64(info.Unit)
+	f := finding{What: "memory", Found: fmt.Sprintf("%.1f GiB", all/gib)}
+	if room := d.Room(); room > 0 { // else the system does not say
+		f.Found += fmt.Sprintf(", of which tensors may take %.1f GiB now (%s sets another limit)", float64(room)/gib, memoryEnv)
+	}
+	return append(found, f)
 }
 
 // gpus says what there is of CUDA, and of what is missing the first thing to mend.
@@ -110,15 +122,6 @@ func gpus() []finding {
 		}
 	}
 	return found
-}
-
-func memory() finding {
-	var info unix.Sysinfo_t
-	if err := unix.Sysinfo(&info); err != nil {
-		return finding{What: "memory", Found: err.Error()}
-	}
-	unit := float64(info.Unit) / (1 << 30)
-	return finding{What: "memory", Found: fmt.Sprintf("%.1f GiB, %.1f GiB free", float64(info.Totalram)*unit, float64(info.Freeram)*unit)}
 }
 
 func (a *app) disk() finding {
@@ -166,30 +169,9 @@ func (a *app) health(deep bool) finding {
 	case len(damage) > 0:
 		return finding{"store", a.storeDir + ": " + strings.Join(damage, "; "), "what a lost blob belongs to is made again by running its notebook; for a damaged store.db, sqlite3 has .recover"}
 	}
-	f := finding{What: "store", Found: fmt.Sprintf("%s, %d runs, undamaged", a.storeDir, len(runs))}
+	f := finding{What: "store", Found: fmt.Sprintf("%s, %s, undamaged", a.storeDir, plural(len(runs), "run"))}
 	if doubt, err := st.InDoubt(); err == nil && len(doubt) > 0 {
-		f.Advice = fmt.Sprintf("%d requests to a teacher were cut off before their answer came: possibly paid; they will be asked again", len(doubt))
+		f.Advice = plural(len(doubt), "request") + " to a teacher cut off before the answer came: possibly paid, and asked again by the next run"
 	}
 	return f
-}
-
-// revision says which source this binary was built from.
-func revision() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	rev, dirty := "", ""
-	for _, s := range info.Settings {
-		switch {
-		case s.Key == "vcs.revision":
-			rev = s.Value[:min(12, len(s.Value))]
-		case s.Key == "vcs.modified" && s.Value == "true":
-			dirty = "+changes"
-		}
-	}
-	if rev == "" {
-		return info.Main.Version
-	}
-	return rev + dirty
 }

@@ -64,7 +64,7 @@ func explain(st *store.Store, ref string) (*explanation, error) {
 		return nil, err
 	}
 	if len(x.Uses) == 0 {
-		return nil, fmt.Errorf("step %s: %w: no run used it", step.Key.Short(), store.ErrNotFound)
+		return nil, fmt.Errorf("%s %s: %w in any run: it is what steps share, or its runs are of another store", step.Name, step.Key.Short(), store.ErrNotFound)
 	}
 	if i := slices.IndexFunc(x.Uses, func(u store.Use) bool { return !u.Hit && u.Failed == "" }); i > 0 {
 		x.Uses = x.Uses[i:] // it failed before

@@ -2,12 +2,12 @@ package main
 
 import (
 	"encoding/csv"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -15,25 +15,29 @@ import (
 	"starbook/runtime/store"
 )
 
-// exporters write runs in a format. What is a directory is given its name, else a file is written whole or not at all.
-var exporters = map[string]struct {
-	doc  string
-	file func(io.Writer, *store.Store, []string) error
-	dir  func(string, *store.Store, []string) error
-}{
-	"csv":         {doc: "every point of every metric, a row each", file: exportCSV},
-	"json":        {doc: "all that the rows say: runs, steps, curves, graded answers, events", file: exportJSON},
-	"ipynb":       {doc: "one run as a Jupyter notebook (nbformat 4.5) with its outputs", file: exportNotebook},
-	"mlflow":      {doc: "a directory mlruns, for mlflow migrate-filestore or an MLflow that still reads such", dir: exportMLflow},
-	"tensorboard": {doc: "event files, a directory for each step that has curves", dir: exportTensorBoard},
-	"bundle":      {doc: "everything with its bytes, for starbook import", file: exportBundle},
+// exporter writes runs in a format: a directory, whose name it is given, or a file, which is written whole or not at all.
+type exporter struct {
+	name, doc string
+	file      func(io.Writer, *store.Store, []string) error
+	dir       func(string, *store.Store, []string) error
+}
+
+var exporters = []exporter{
+	{name: "csv", doc: "every point of every metric, a row each", file: exportCSV},
+	{name: "json", doc: "all that the rows say: runs, steps, curves, graded answers, events", file: exportJSON},
+	{name: "ipynb", doc: "one run as a Jupyter notebook (nbformat 4.5) with its outputs", file: exportNotebook},
+	{name: "mlflow", doc: "a directory mlruns, for mlflow migrate-filestore or an MLflow that still reads such", dir: exportMLflow},
+	{name: "tensorboard", doc: "event files, a directory for each step that has curves", dir: exportTensorBoard},
+	{name: "bundle", doc: "everything with its bytes, for starbook import", file: exportBundle},
 }
 
 func (a *app) exportCmd() *cobra.Command {
 	var format, out string
+	var formats []string
 	long := "Formats:\n"
-	for _, name := range []string{"csv", "json", "ipynb", "mlflow", "tensorboard", "bundle"} {
-		long += fmt.Sprintf("  %-12s %s\n", name, exporters[name].doc)
+	for _, x := range exporters {
+		formats = append(formats, x.name)
+		long += fmt.Sprintf("  %-12s %s\n", x.name, x.doc)
 	}
 	cmd := &cobra.Command{
 		Use: "export RUN...", Short: "Write runs for other tools, or as a bundle for another store", Args: cobra.MinimumNArgs(1),
@@ -41,9 +45,9 @@ func (a *app) exportCmd() *cobra.Command {
 		Example:           "  starbook export @latest --format ipynb -o run.ipynb\n  starbook export 3f9a 81c0 --format bundle -o two.starbook",
 		ValidArgsFunction: a.completeRuns,
 		RunE: func(_ *cobra.Command, args []string) error {
-			x, ok := exporters[format]
-			if !ok {
-				return fmt.Errorf("%w: --format %s: there are csv, json, ipynb, mlflow, tensorboard and bundle", errUsage, format)
+			i := slices.Index(formats, format)
+			if i < 0 {
+				return fmt.Errorf("%w: --format %s: there are %s", errUsage, format, strings.Join(formats, ", "))
 			}
 			if out == "" {
 				return fmt.Errorf("%w: say where to with -o", errUsage)
@@ -61,28 +65,16 @@ func (a *app) exportCmd() *cobra.Command {
 				}
 				ids[i] = r.ID
 			}
+			x := exporters[i]
 			if x.dir != nil {
 				return x.dir(out, st, ids)
 			}
 			return writeWhole(out, func(w io.Writer) error { return x.file(w, st, ids) })
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "json", "csv, json, ipynb, mlflow, tensorboard or bundle")
+	cmd.Flags().StringVar(&format, "format", "json", strings.Join(formats, ", "))
 	cmd.Flags().StringVarP(&out, "output", "o", "", "file or directory to write")
 	return cmd
-}
-
-// writeWhole writes a file whole or not at all.
-func writeWhole(path string, write func(io.Writer) error) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".export-*")
-	if err != nil {
-		return fmt.Errorf("export: %w", err)
-	}
-	defer os.Remove(tmp.Name()) // gone after the rename
-	if err := errors.Join(write(tmp), tmp.Chmod(0o644), tmp.Close()); err != nil {
-		return fmt.Errorf("export: %w", err)
-	}
-	return os.Rename(tmp.Name(), path)
 }
 
 func exportJSON(w io.Writer, st *store.Store, runs []string) error {
@@ -117,7 +109,7 @@ func exportCSV(w io.Writer, st *store.Store, runs []string) error {
 	for _, r := range b.Runs {
 		for _, u := range r.Uses {
 			s := steps[u.Key.String()]
-			for _, name := range names(s.Curves) {
+			for _, name := range keys(s.Curves) {
 				for _, p := range s.Curves[name] {
 					row := []string{
 						r.ID, r.Notebook, u.Key.String(), u.Name, strconv.Itoa(u.Line), name,

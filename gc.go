@@ -107,8 +107,12 @@ func (c cleaning) print(w io.Writer) error {
 	}
 	if s := c.Shrunk; s != nil {
 		for _, g := range s.Steps {
-			fmt.Fprintf(w, "  %s %s  %s, used last in run %s; to do it again takes %s, $%.2f\n",
-				g.Key.Short(), g.Name, megabytes(float64(g.Bytes)), g.Run, event.Seconds(g.Seconds), g.CostUSD)
+			used := "used last in run " + g.Run
+			if g.Run == "" {
+				used = "shared by steps"
+			}
+			fmt.Fprintf(w, "  %s %s  %s, %s; to do it again takes %s, $%.2f\n",
+				g.Key.Short(), g.Name, megabytes(float64(g.Bytes)), used, event.Seconds(g.Seconds), g.CostUSD)
 		}
 		fmt.Fprintf(w, "%s: the artifacts of %d steps: %s before, %s after\n", verb, len(s.Steps), megabytes(float64(s.Before)), megabytes(float64(s.After)))
 		if s.After > c.max {

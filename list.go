@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"starbook/reports"
 	"starbook/runtime/event"
 	"starbook/runtime/store"
 )
@@ -199,7 +200,7 @@ type difference struct {
 	A      string      `json:"a"`
 	B      string      `json:"b"`
 	Params [][3]string `json:"params"` // name, in a, in b
-	Code   []string    `json:"code"`   // lines with - or + before them
+	Code   []string    `json:"code"`   // lines with "- ", "+ " or "  " before them, "@ …" where some are left out
 	Steps  [][3]string `json:"steps"`  // name, summary in a, summary in b
 	Same   int         `json:"same_steps"`
 }
@@ -229,7 +230,9 @@ func compare(st *store.Store, refA, refB string) (difference, error) {
 		if err != nil {
 			return d, err
 		}
-		d.Code = diffLines(strings.Split(string(srcA), "\n"), strings.Split(string(srcB), "\n"))
+		for _, l := range reports.Diff(string(srcA), string(srcB)) {
+			d.Code = append(d.Code, l.Sign()+" "+l.Text)
+		}
 	}
 	d.steps(a.Steps, b.Steps)
 	return d, nil
@@ -276,40 +279,7 @@ func (d difference) print(w io.Writer) {
 	for _, s := range d.Steps {
 		fmt.Fprintf(w, "step %s\n  - %s\n  + %s\n", s[0], s[1], s[2])
 	}
-	fmt.Fprintf(w, "%d steps are the same\n", d.Same)
-}
-
-// diffLines returns the lines that only one side has, by the longest common
-// subsequence; notebooks are short, so the square table is small.
-func diffLines(a, b []string) []string {
-	lcs := make([][]int, len(a)+1)
-	for i := range lcs {
-		lcs[i] = make([]int, len(b)+1)
-	}
-	for i := len(a) - 1; i >= 0; i-- {
-		for j := len(b) - 1; j >= 0; j-- {
-			if a[i] == b[j] {
-				lcs[i][j] = lcs[i+1][j+1] + 1
-			} else {
-				lcs[i][j] = max(lcs[i+1][j], lcs[i][j+1])
-			}
-		}
-	}
-	var out []string
-	i, j := 0, 0
-	for i < len(a) || j < len(b) {
-		switch {
-		case i < len(a) && j < len(b) && a[i] == b[j]:
-			i, j = i+1, j+1
-		case j == len(b) || i < len(a) && lcs[i+1][j] >= lcs[i][j+1]:
-			out = append(out, fmt.Sprintf("-%d: %s", i+1, a[i]))
-			i++
-		default:
-			out = append(out, fmt.Sprintf("+%d: %s", j+1, b[j]))
-			j++
-		}
-	}
-	return out
+	fmt.Fprintf(w, "the same: %s\n", plural(d.Same, "step"))
 }
 
 // param is a parameter as a run recorded it.
@@ -347,7 +317,8 @@ func changedParams(raw json.RawMessage) string {
 	return strings.Join(parts, " ")
 }
 
-func keys(maps ...map[string]string) []string {
+// keys returns the keys of all maps, sorted, each once.
+func keys[V any](maps ...map[string]V) []string {
 	var out []string
 	for _, m := range maps {
 		for k := range m {
@@ -356,6 +327,14 @@ func keys(maps ...map[string]string) []string {
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
+}
+
+// plural writes "1 step", "2 steps".
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 func when(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }

@@ -78,7 +78,7 @@ func (a *app) root() *cobra.Command {
 		PersistentPreRun: func(*cobra.Command, []string) {
 			a.started = true
 		},
-		Version: revision(),
+		Version: runtime.Revision(),
 	}
 	root.SuggestionsMinimumDistance = 2
 	dir := os.Getenv("STARBOOK_STORE")

@@ -4,20 +4,15 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
 	"starbook/runtime/cas"
 	"starbook/runtime/store"
 )
-
-// names returns the keys of a map, sorted.
-func names[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // exportMLflow writes a file store of MLflow: an experiment for each notebook, a run for each run. Parameters
 // are those of the notebook, metrics the curves and the numbers among the facts of its steps.
@@ -84,7 +79,7 @@ func (m mlflowRun) write(steps map[cas.Digest]store.BundledStep) error {
 		notes = append(notes, n.Text)
 	}
 	tags["mlflow.note.content"] = strings.Join(notes, "\n")
-	for _, name := range names(tags) {
+	for _, name := range keys(tags) {
 		if tags[name] == "" {
 			continue
 		}
@@ -109,7 +104,7 @@ func (m mlflowRun) metrics(steps map[cas.Digest]store.BundledStep) error {
 			prefix += fmt.Sprintf(".%d", seen[u.Name])
 		}
 		at := s.Created.UnixMilli()
-		for _, name := range names(s.Curves) {
+		for _, name := range keys(s.Curves) {
 			var b bytes.Buffer
 			for _, p := range s.Curves[name] {
 				fmt.Fprintf(&b, "%d %s %d\n", at, mlflowNumber(p.V), p.X)
@@ -122,7 +117,7 @@ func (m mlflowRun) metrics(steps map[cas.Digest]store.BundledStep) error {
 		if json.Unmarshal(s.Summary, &facts) != nil {
 			continue // it has none
 		}
-		for _, name := range names(facts) {
+		for _, name := range keys(facts) {
 			if v, ok := facts[name].(float64); ok {
 				if err := m.put("metrics", prefix+"/"+name, fmt.Sprintf("%d %s 0\n", at, mlflowNumber(v))); err != nil {
 					return err
@@ -179,7 +174,7 @@ func (m mlflowRun) meta() error {
 
 func writeYAML(path string, values map[string]any) error {
 	var b bytes.Buffer
-	for _, name := range names(values) {
+	for _, name := range keys(values) {
 		v, err := json.Marshal(values[name])
 		if err != nil {
 			return err

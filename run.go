@@ -88,7 +88,6 @@ func (a *app) run(ctx context.Context, path string, f runFlags) (id string, err 
 	r := &runtime.Run{
 		Notebook: nb, Store: st, Sink: sink, Params: params, Fresh: f.fresh, Argv: os.Args,
 		Pool: newPool(),
-		Env:  map[string]string{"starbook": revision()},
 	}
 	failed := r.Exec(ctx, host.Predeclared())
 	console.Close()
@@ -124,7 +123,7 @@ func conclude(w io.Writer, st *store.Store, id string, f runFlags) error {
 			}
 		}
 	}
-	fmt.Fprintf(w, "\nrun %s %s in %s: %d steps, %d of them hits", s.ID, s.Status, took(s.Run), len(s.Steps), hits)
+	fmt.Fprintf(w, "\nrun %s %s in %s: %s, %d of them hits", s.ID, s.Status, took(s.Run), plural(len(s.Steps), "step"), hits)
 	if saved >= 0.1 {
 		fmt.Fprintf(w, " (saved %s)", event.Seconds(saved))
 	}
@@ -170,24 +169,26 @@ func newConsole(f *os.File) *event.Console {
 	return c
 }
 
-// writeReport writes a page whole or not at all.
 func writeReport(st *store.Store, runs []string, path string) error {
-	const halves = ".starbook-*.html"
+	return writeWhole(path, func(w io.Writer) error { return reports.Write(w, st, runs, reports.Options{}) })
+}
+
+// writeWhole writes a file whole or not at all.
+func writeWhole(path string, write func(io.Writer) error) error {
+	const halves = ".starbook-*.tmp"
 	stale, _ := filepath.Glob(filepath.Join(filepath.Dir(path), halves)) // the pattern is well formed
 	for _, name := range stale {
 		if fi, err := os.Stat(name); err == nil && time.Since(fi.ModTime()) > time.Hour {
-			os.Remove(name) // of a process that was killed: a page takes a second
+			os.Remove(name) // of a process that was killed: nothing takes so long
 		}
 	}
 	tmp, err := os.CreateTemp(filepath.Dir(path), halves)
 	if err != nil {
-		return fmt.Errorf("report: %w", err)
+		return fmt.Errorf("writing %s: %w", path, err)
 	}
 	defer os.Remove(tmp.Name()) // gone after the rename
-	err = reports.Write(tmp, st, runs, reports.Options{})
-	err = errors.Join(err, tmp.Chmod(0o644), tmp.Close())
-	if err != nil {
-		return fmt.Errorf("report: %w", err)
+	if err := errors.Join(write(tmp), tmp.Chmod(0o644), tmp.Close()); err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
 	}
 	return os.Rename(tmp.Name(), path)
 }

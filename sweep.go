@@ -290,7 +290,7 @@ func (w *sweeper) trial(ctx context.Context, i int, p sweep.Point) (float64, any
 	begun := time.Now()
 	r := &runtime.Run{
 		Notebook: w.nb, Store: w.st, Sink: numbered{w.console, i + 1}, Params: w.params(p), Argv: os.Args,
-		Pool: w.pool, Env: map[string]string{"starbook": revision()}, Sweep: w.id, Trial: i + 1, Objective: w.objective(),
+		Pool: w.pool, Sweep: w.id, Trial: i + 1, Objective: w.objective(),
 	}
 	err := r.Exec(ctx, w.host.Predeclared())
 	if errors.Is(err, runtime.ErrBar) {

@@ -145,7 +145,7 @@ func family(r Row) string {
 	return dataset.ID(r)
 }
 
-// optionalGrader returns the grader of an argument that may be None.
+// optionalGrader says what is wrong with the grader of an argument that may be None.
 func optionalGrader(v starlark.Value) error {
 	if v == nil {
 		return nil

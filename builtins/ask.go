@@ -8,7 +8,6 @@ import (
 
 	"go.starlark.net/starlark"
 
-	"starbook/builtins/dataset"
 	"starbook/builtins/teacher"
 	"starbook/runtime/store"
 )
@@ -166,7 +165,7 @@ func (a *askArgs) each(st *store.Store, t Teacher) iter.Seq2[asked, error] {
 				return
 			}
 			r := template
-			if r.Prompt, err = fill(a.Prompt, func(name string) (string, bool) { return dataset.Text(row, name) }); err != nil {
+			if r.Prompt, err = filled(a.Prompt, row); err != nil {
 				yield(asked{}, fmt.Errorf("row %d: %w", n, err))
 				return
 			}

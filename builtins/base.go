@@ -1,7 +1,9 @@
 package builtins
 
 import (
+	"context"
 	"fmt"
+	"path/filepath"
 
 	"starbook/gpu"
 	"starbook/gpu/model"
@@ -45,32 +47,37 @@ func mindBase(s *runtime.Step, adapter Handle, now string) {
 	}
 }
 
-// planned chooses how many tokens of a training are computed at a time, and
-// what is computed again, so that it fits the device, before any weights are
-// read, and returns the rows that it had to render for that. Where nobody counts
-// memory, o is as it was, and nothing was rendered.
-func (h *Host) planned(s *runtime.Step, base Handle, quantise gpu.Type, begin func(*model.Transformer) (*model.Adapter, error), data Handle, a trainArgs, o train.Options) (train.Options, *rendered, error) {
+// planned reads the rows of a training and chooses how many tokens are computed at a
+// time, and what is computed again, so that it fits the device, before any weights are
+// read. Where nobody counts memory, o is as it was.
+func (h *Host) planned(ctx context.Context, s *runtime.Step, base Handle, quantise gpu.Type, begin func(*model.Transformer) (*model.Adapter, error), data Handle, a trainArgs, o train.Options) (train.Options, *learnable, error) {
+	dir, remove, err := lay(s.Store(), base)
+	if err != nil {
+		return o, nil, err
+	}
+	defer remove()
+	cfg, err := model.ReadConfig(filepath.Join(dir, "config.json"))
+	if err != nil {
+		return o, nil, err
+	}
+	rows, err := a.rows(ctx, s, base, data, cfg.MaxPositions)
+	if err != nil {
+		return o, nil, err
+	}
 	dev, err := h.Device()
 	if err != nil {
 		return o, nil, err
 	}
 	rehearsal := dev.Rehearse()
 	if rehearsal == nil {
-		return o, nil, nil
+		return o, rows, nil
 	}
-	defer rehearsal.Close()
-	m, err := openWith(s, rehearsal, base, quantise, model.Outline)
-	if err != nil {
-		return o, nil, err
-	}
-	defer m.Close()
-	rows, err := m.render(s, data, a)
-	if err != nil {
+	if err := rehearsal.Close(); err != nil {
 		return o, nil, err
 	}
 	opener := func(quantise gpu.Type) train.Opener {
 		return func(dev gpu.Device) (*model.Transformer, *model.Adapter, error) {
-			t, err := model.Outline(dev, m.Dir, quantise)
+			t, err := model.Outline(dev, dir, quantise)
 			if err != nil {
 				return nil, nil, err
 			}

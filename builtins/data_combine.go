@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"starbook/builtins/dataset"
 	"starbook/runtime"
@@ -25,22 +23,17 @@ func (a *combineArgs) check() error {
 func dataCombine() Func {
 	return step("data.combine", 1, runtime.None, "Puts datasets one after the other. .counts says how many rows each gave.",
 		func(_ context.Context, _ *Host, s *runtime.Step, a combineArgs) (runtime.Artifact, error) {
-			var sources []dataset.Source
-			for _, p := range a.Parts {
-				rows, err := ReadRows(s.Store(), p)
-				if err != nil {
+			parts, counts := make([][]Row, len(a.Parts)), make([]int, len(a.Parts))
+			for i, p := range a.Parts {
+				var err error
+				if parts[i], err = ReadRows(s.Store(), p); err != nil {
 					return runtime.Artifact{}, err
 				}
-				sources = append(sources, dataset.Source{Name: p.Digest.Short(), Rows: rows})
+				counts[i] = len(parts[i])
 			}
-			rows, found := dataset.Combine(sources...)
-			counts := make([]int, len(found.Counts))
-			for i, c := range found.Counts {
-				counts[i] = c.N
-			}
-			clashes := slices.DeleteFunc(found.Clashes, func(c dataset.Clash) bool { return c.Same })
+			rows, clashes := dataset.Combine(parts...)
 			if len(clashes) > 0 {
-				s.Warn(fmt.Sprintf("%s of different rows with one id, the first is %q: data.map can give each its own", plural(len(clashes), "pairs"), clashes[0].ID))
+				s.Warn(fmt.Sprintf("%s of different rows with one id, the first is %q: data.map can give each its own", plural(len(clashes), "pairs"), clashes[0]))
 			}
 			return WriteRows(s, rows, Facts{"counts": counts, "clashes": len(clashes)})
 		})
@@ -166,9 +159,6 @@ func fieldKey(r Row, fields []string) (string, error) {
 	return encode(parts), nil
 }
 
-// normal folds what does not make a text a different one: case and white space.
-func normal(s string) string { return strings.Join(strings.Fields(strings.ToLower(s)), " ") }
-
 type dedupArgs struct {
 	Data   Handle   `arg:"data" kind:"dataset" doc:"rows"`
 	Fields []string `arg:"fields=[]" doc:"what makes rows equal; empty: all but id and parent"`
@@ -186,15 +176,12 @@ func dataDedup() Func {
 			if a.Fold {
 				like = folded(rows)
 			}
-			_, dropped, err := dataset.Dedup(like, a.Fields...)
+			gone, err := dataset.Dedup(like, a.Fields...)
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
-			gone := make([]bool, len(rows))
-			for _, d := range dropped {
-				gone[d.Row] = true
-			}
-			return WriteRows(s, without(rows, gone), Facts{"dropped": map[string]int{"duplicate": len(dropped)}})
+			kept := without(rows, gone)
+			return WriteRows(s, kept, Facts{"dropped": map[string]int{"duplicate": len(rows) - len(kept)}})
 		})
 }
 
@@ -205,7 +192,7 @@ func folded(rows []Row) []Row {
 		out[i] = make(Row, len(r))
 		for k, v := range r {
 			if s, ok := v.(string); ok {
-				v = normal(s)
+				v = dataset.Fold(s)
 			}
 			out[i][k] = v
 		}

@@ -11,7 +11,6 @@ import (
 	"go.starlark.net/starlark"
 
 	"starbook/builtins/dataset"
-	"starbook/runtime/cas"
 	"starbook/runtime/event"
 	"starbook/runtime/store"
 )
@@ -139,12 +138,10 @@ func dataWrite() Func {
 			if err != nil {
 				return nil, err
 			}
-			root, err := c.Host.root()
-			if err != nil {
-				return nil, err
+			if old, err := os.ReadFile(c.Host.path(a.Path)); err == nil && bytes.Equal(old, b) {
+				return starlark.None, nil // left alone
 			}
-			defer root.Close()
-			if err := replaceFile(root, filepath.FromSlash(a.Path), b); err != nil {
+			if err := c.Host.place(a.Path, bytes.NewReader(b)); err != nil {
 				return nil, fmt.Errorf("%s: %w", a.Path, err)
 			}
 			return starlark.None, nil
@@ -167,34 +164,4 @@ func (a *writeArgs) bytes(st *store.Store) ([]byte, error) {
 	var out bytes.Buffer
 	err = dataset.Write(&out, rows)
 	return out.Bytes(), err
-}
-
-// replaceFile replaces a file in one go. One that has the bytes already is
-// left alone.
-func replaceFile(root *os.Root, name string, b []byte) error {
-	if old, err := root.ReadFile(name); err == nil && bytes.Equal(old, b) {
-		return nil
-	}
-	if err := root.MkdirAll(filepath.Dir(name), 0o777); err != nil {
-		return err
-	}
-	tmp := name + "." + cas.Sum(b).Short() + ".tmp"
-	f, err := root.Create(tmp)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = root.Rename(tmp, name)
-	}
-	if err != nil {
-		root.Remove(tmp) // best effort: the first error is the one to tell
-	}
-	return err
 }

@@ -44,11 +44,7 @@ func (a *checkArgs) check() error {
 			return fmt.Errorf("fields: got %q, want prompt and completion, or one of them", f)
 		}
 	}
-	if a.Grader != nil {
-		_, err := graderOf(a.Grader)
-		return err
-	}
-	return nil
+	return optionalGrader(a.Grader)
 }
 
 func codes() (out []string) {
@@ -140,7 +136,7 @@ func (a *checkArgs) long(s *runtime.Step, rows []Row, stays func(int) bool) ([]d
 		if _, chat := r[dataset.Messages]; chat || !stays(i) {
 			continue // a conversation is measured by its template, when it is trained on
 		}
-		prompt, err := fill(a.Template, func(name string) (string, bool) { return dataset.Text(r, name) })
+		prompt, err := filled(a.Template, r)
 		if err != nil {
 			return nil, fmt.Errorf("row %d: %w", i+1, err)
 		}

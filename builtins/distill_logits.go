@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"starbook/gpu/chat"
 	"starbook/gpu/model"
 	"starbook/gpu/safetensors"
 	"starbook/gpu/train"
@@ -67,23 +66,12 @@ func distillLogits() Func {
 		"model.train(small, rows, logits = distill.logits(large, rows)), or lora.train, makes a draft that proposes what the large one says.\n"+
 		"The loss is logits_share·temperature²·KL + (1-logits_share)·(that of the text); KL is over the k tokens and the rest as one.",
 		func(ctx context.Context, h *Host, s *runtime.Step, a distillLogitsArgs) (runtime.Artifact, error) {
-			m, err := h.open(s, a.Model)
+			m, err := h.openAdapted(s, a.Model, a.Adapter)
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
 			defer m.Close()
-			adapter, err := m.adapter(s, a.Adapter)
-			if err != nil {
-				return runtime.Artifact{}, err
-			}
-			if adapter != nil {
-				defer adapter.Close()
-			}
-			rows, err := ReadRows(s.Store(), a.Data)
-			if err != nil {
-				return runtime.Artifact{}, err
-			}
-			r, err := newRenderer(m.Dir, m.Tokenizer, m.Stops(), a.Prompt, a.chatArgs)
+			t, err := tokensArgs{Data: a.Data, Prompt: a.Prompt, Completion: a.Completion, Turns: a.Turns, chatArgs: a.chatArgs}.read(ctx, s, a.Model)
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
@@ -91,14 +79,11 @@ func distillLogits() Func {
 			if a.MaxTokens > 0 {
 				limit = min(limit, a.MaxTokens)
 			}
-			examples, left, err := r.examples(rows, a.Completion, chat.Turns(a.Turns), limit)
-			if err != nil {
-				return runtime.Artifact{}, err
-			}
+			examples, left := atMost(t.examples, limit)
 			if left > 0 {
 				s.Warn(fmt.Sprintf("%s longer than %d tokens left out", plural(left, "examples"), limit))
 			}
-			soft, err := m.predict(ctx, s, adapter, examples, a)
+			soft, err := m.predict(ctx, s, examples, a)
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
@@ -116,12 +101,12 @@ func distillLogits() Func {
 
 // predict returns the predictions for all trained tokens of the examples, one
 // example behind the other.
-func (l *loaded) predict(ctx context.Context, s *runtime.Step, a *model.Adapter, examples []train.Example, args distillLogitsArgs) (*model.Soft, error) {
+func (l *loaded) predict(ctx context.Context, s *runtime.Step, examples []train.Example, args distillLogitsArgs) (*model.Soft, error) {
 	rows := args.MicroTokens
 	for _, e := range examples {
 		rows = max(rows, len(e.Tokens))
 	}
-	p, err := model.NewPass(l.Transformer, a, rows, false)
+	p, err := model.NewPass(l.Transformer, l.adapter, rows, false)
 	if err != nil {
 		return nil, err
 	}

@@ -90,7 +90,7 @@ func distillSample() Func {
 					kept[row] = map[string]bool{}
 					solved++
 				}
-				if text := normal(answers[k]); !kept[row][text] && (a.Keep == 0 || len(kept[row]) < a.Keep) {
+				if text := dataset.Fold(answers[k]); !kept[row][text] && (a.Keep == 0 || len(kept[row]) < a.Keep) {
 					kept[row][text] = true
 					made := maps.Clone(w.rows[row])
 					made[a.Field] = answers[k]

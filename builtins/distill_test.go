@@ -14,7 +14,6 @@ import (
 
 	"starbook/builtins/teacher/stub"
 	"starbook/reports"
-	"starbook/runtime"
 	"starbook/runtime/event"
 	"starbook/runtime/store"
 )
@@ -31,17 +30,6 @@ func startStub(t testing.TB, o stub.Options) *stub.Server {
 
 // agreed agrees to everything.
 func agreed(context.Context, string) error { return nil }
-
-// runIn is run in a context that may end.
-func (b *bench) runIn(ctx context.Context, src string) (*runtime.Run, error) {
-	b.t.Helper()
-	nb, err := runtime.NewNotebook(filepath.Join(b.dir, "test.star"), []byte(src))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	r := &runtime.Run{Notebook: nb, Store: b.store, Sink: b}
-	return r, r.Exec(ctx, b.host.Predeclared())
-}
 
 // said joins the texts of events of a kind.
 func (b *bench) said(kind event.Kind) string {

@@ -12,6 +12,35 @@ import (
 	notebook "starbook/runtime"
 )
 
+// inParallel calls do with 0 to n-1 on so many goroutines, 0: one for each processor. Once
+// a call fails no more are begun; at is the least place that failed, and err its error.
+func inParallel(n, workers int, do func(i int) error) (at int, err error) {
+	if workers <= 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	var wg sync.WaitGroup
+	var next atomic.Int64
+	var mu sync.Mutex // at, err
+	at = n
+	for range min(workers, n) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				if failed := do(i); failed != nil {
+					next.Store(int64(n)) // all before i were given out
+					mu.Lock()
+					defer mu.Unlock()
+					if i < at {
+						at, err = i, failed
+					}
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return at, err
+}
+
 // maxRowSteps is how many operations a function may take for one row.
 const maxRowSteps = 100_000_000
 
@@ -19,60 +48,29 @@ const maxRowSteps = 100_000_000
 // hands the results to take, which runs on many goroutines. An error names the
 // first row that has one. fn was frozen when it was fingerprinted.
 func each(ctx context.Context, s *notebook.Step, fn starlark.Callable, rows []Row, workers int, take func(i int, v starlark.Value) error) error {
-	if workers <= 0 {
-		workers = runtime.GOMAXPROCS(0)
-	}
-	var (
-		wg     sync.WaitGroup
-		next   atomic.Int64
-		mu     sync.Mutex // first, firstErr
-		first  = len(rows)
-		failed error
-	)
-	fail := func(i int, err error) {
-		mu.Lock()
-		defer mu.Unlock()
-		if i < first {
-			first, failed = i, err
+	at, err := inParallel(len(rows), workers, func(i int) error {
+		if err := ctx.Err(); err != nil {
+			return err
 		}
-		next.Store(int64(len(rows))) // no more rows are given out; all before i were
-	}
-	for range min(workers, len(rows)) {
-		wg.Go(func() {
-			t := &starlark.Thread{Name: fn.Name(), Print: func(_ *starlark.Thread, msg string) { s.Log(msg) }}
-			stop := context.AfterFunc(ctx, func() { t.Cancel("interrupted") })
-			defer stop()
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= len(rows) {
-					return
-				}
-				t.SetMaxExecutionSteps(t.ExecutionSteps() + maxRowSteps)
-				v, err := callRow(t, fn, rows[i])
-				if err == nil {
-					err = take(i, v)
-				}
-				if err != nil {
-					fail(i, err)
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-	if ctx.Err() != nil {
+		d, err := dictFromJSON(rows[i])
+		if err != nil {
+			return err
+		}
+		t := &starlark.Thread{Name: fn.Name(), Print: func(_ *starlark.Thread, msg string) { s.Log(msg) }}
+		t.SetMaxExecutionSteps(maxRowSteps)
+		stop := context.AfterFunc(ctx, func() { t.Cancel("interrupted") })
+		defer stop()
+		v, err := starlark.Call(t, fn, starlark.Tuple{d}, nil)
+		if err != nil {
+			return err
+		}
+		return take(i, v)
+	})
+	switch {
+	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	}
-	if failed != nil {
-		return fmt.Errorf("row %d: %w", first+1, failed)
+	case err != nil:
+		return fmt.Errorf("row %d: %w", at+1, err)
 	}
 	return nil
-}
-
-func callRow(t *starlark.Thread, fn starlark.Callable, r Row) (starlark.Value, error) {
-	d, err := dictFromJSON(r)
-	if err != nil {
-		return nil, err
-	}
-	return starlark.Call(t, fn, starlark.Tuple{d}, nil)
 }

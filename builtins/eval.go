@@ -7,8 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	goruntime "runtime"
-	"sync"
 
 	"go.starlark.net/starlark"
 
@@ -128,8 +126,8 @@ func evalGrade() Func {
 		})
 }
 
-// linesOf reads a scores artifact, a share of its lines on each processor: that is most
-// of the time that grading again takes.
+// linesOf reads a scores artifact, on all processors: that is most of the time that
+// grading again takes.
 func linesOf(st *store.Store, h Handle) ([]scoredLine, error) {
 	b, err := st.Blobs.ReadAll(h.Digest)
 	if err != nil || len(b) == 0 {
@@ -137,18 +135,8 @@ func linesOf(st *store.Store, h Handle) ([]scoredLine, error) {
 	}
 	lines := bytes.Split(bytes.TrimSuffix(b, []byte("\n")), []byte("\n"))
 	out := make([]scoredLine, len(lines))
-	failed := make([]error, goruntime.GOMAXPROCS(0))
-	var wg sync.WaitGroup
-	for w, n := 0, len(failed); w < n; w++ {
-		wg.Go(func() {
-			for i := len(lines) * w / n; i < len(lines)*(w+1)/n && failed[w] == nil; i++ {
-				failed[w] = json.Unmarshal(lines[i], &out[i])
-			}
-		})
-	}
-	wg.Wait()
-	if err := errors.Join(failed...); err != nil {
-		return nil, fmt.Errorf("%s: %w", h, err)
+	if at, err := inParallel(len(lines), 0, func(i int) error { return json.Unmarshal(lines[i], &out[i]) }); err != nil {
+		return nil, fmt.Errorf("%s: line %d: %w", h, at+1, err)
 	}
 	return out, nil
 }
@@ -188,12 +176,7 @@ func scoresFailures() Func {
 // rateNote prints a rate as a sceptic wants it.
 func rateNote(facts map[string]any) string {
 	b, err := json.Marshal(facts)
-	var f struct {
-		N, Passed, Items, Leaked int
-		Low, High                float64
-		Rate                     float64 `json:"pass_rate"`
-		AllowLeak                bool    `json:"allow_leak"`
-	}
+	var f scoresFacts
 	if err != nil || json.Unmarshal(b, &f) != nil {
 		return ""
 	}

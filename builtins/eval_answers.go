@@ -155,11 +155,6 @@ func (a *answersArgs) asked(r Row) ([]turn, error) {
 	return out, nil
 }
 
-// filled is a prompt with the columns of a row.
-func filled(prompt string, r Row) (string, error) {
-	return fill(prompt, func(name string) (string, bool) { return dataset.Text(r, name) })
-}
-
 // plainText is how a model without a chat template reads turns.
 func plainText(turns []turn) string {
 	var b strings.Builder
@@ -219,16 +214,13 @@ func answerAll(ctx context.Context, h *Host, s *runtime.Step, a answersArgs) (ru
 
 // local lets a model of ours answer.
 func (a *answersArgs) local(ctx context.Context, h *Host, s *runtime.Step, model Handle, all [][]turn, template string, facts Facts) ([]answer, error) {
-	m, adapter, err := a.open(h, s, model, a.Adapter)
+	m, err := a.open(h, s, model, a.Adapter)
 	if err != nil {
 		return nil, err
 	}
 	defer m.Close()
 	if a.Quantise != "" {
 		facts["quantise"] = a.Quantise
-	}
-	if adapter != nil {
-		defer adapter.Close()
 	}
 	r, err := m.renderer(a.decodingArgs)
 	if err != nil {
@@ -242,7 +234,7 @@ func (a *answersArgs) local(ctx context.Context, h *Host, s *runtime.Step, model
 	if r.chat != nil {
 		facts["template"] = cas.Sum([]byte(template + "\x00" + m.Tokenizer.Config().ChatTemplate)).String()
 	}
-	return m.write(ctx, s, adapter, len(all), func(i int) ([]int32, error) { return r.turns(all[i]) }, r.stops, a.decodingArgs)
+	return m.write(ctx, s, len(all), func(i int) ([]int32, error) { return r.turns(all[i]) }, r.stops, a.decodingArgs)
 }
 
 // remote asks a teacher. Its answers are in the ledger before they are here.

@@ -15,7 +15,6 @@ import (
 	"go.starlark.net/starlark"
 
 	"starbook/builtins/grade"
-	"starbook/gpu/model"
 	"starbook/runtime"
 	"starbook/runtime/cas"
 )
@@ -153,7 +152,7 @@ type chosen struct {
 const problemsAtATime = 16
 
 // weigh returns the log-probability of every choice of every problem.
-func (l *loaded) weigh(ctx context.Context, s *runtime.Step, a *model.Adapter, problems []problem, delimiter string) (_ [][]float64, err error) {
+func (l *loaded) weigh(ctx context.Context, s *runtime.Step, problems []problem, delimiter string) (_ [][]float64, err error) {
 	j, done, err := openJournal(s)
 	if err != nil {
 		return nil, err
@@ -182,7 +181,7 @@ func (l *loaded) weigh(ctx context.Context, s *runtime.Step, a *model.Adapter, p
 				contexts, continuations = append(contexts, x), append(continuations, y)
 			}
 		}
-		scores, err := l.Score(ctx, a, contexts, continuations, 0)
+		scores, err := l.Score(ctx, l.adapter, contexts, continuations, 0)
 		if err != nil {
 			return nil, err
 		}
@@ -231,19 +230,12 @@ func chooseAll(ctx context.Context, h *Host, s *runtime.Step, a choosing) (runti
 	if err != nil {
 		return runtime.Artifact{}, err
 	}
-	m, err := h.open(s, a.Model)
+	m, err := h.openAdapted(s, a.Model, a.Adapter)
 	if err != nil {
 		return runtime.Artifact{}, err
 	}
 	defer m.Close()
-	adapter, err := m.adapter(s, a.Adapter)
-	if err != nil {
-		return runtime.Artifact{}, err
-	}
-	if adapter != nil {
-		defer adapter.Close()
-	}
-	weights, err := m.weigh(ctx, s, adapter, problems, a.Delimiter)
+	weights, err := m.weigh(ctx, s, problems, a.Delimiter)
 	if err != nil {
 		return runtime.Artifact{}, err
 	}

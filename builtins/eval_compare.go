@@ -12,6 +12,7 @@ import (
 
 	"starbook/builtins/grade"
 	"starbook/runtime/event"
+	"starbook/runtime/stats"
 	"starbook/runtime/store"
 )
 
@@ -67,7 +68,7 @@ func twinsOf(before, after []store.Sample) []twin {
 	return out
 }
 
-// scoresFacts are what a comparison wants to know of a summary.
+// scoresFacts are what is read of a summary of scores.
 type scoresFacts struct {
 	Model, Grader, Template string
 	GraderVersion           string `json:"grader_version"`
@@ -76,6 +77,10 @@ type scoresFacts struct {
 	Twins                   int
 	Leaks                   map[string]int
 	Outcomes                map[string]int
+	N, Passed               int
+	Items, Leaked           int
+	Rate                    float64 `json:"pass_rate"`
+	Low, High               float64
 }
 
 func factsOf(h Handle) (f scoresFacts) {
@@ -210,12 +215,7 @@ func sideOf(h Handle, f scoresFacts, pairs []twin, second bool) event.Side {
 
 // side is one evaluation as its summary tells it.
 func side(h Handle) event.Side {
-	var f struct {
-		N, Passed int
-		Low, High float64
-		Model     string
-	}
-	_ = json.Unmarshal(h.Summary, &f) // a summary of ours
+	f := factsOf(h)
 	return event.Side{Step: h.Step.String(), Label: f.Model, N: f.N, Passed: f.Passed, Low: f.Low, High: f.High}
 }
 
@@ -224,9 +224,9 @@ const bootstrapSeed = 1
 
 // bootstrapOf draws 10,000 times, and of more than 2,000 items so often that it
 // stays within some 20 million draws.
-func bootstrapOf(parents []string, level float64) grade.Bootstrap {
+func bootstrapOf(parents []string, level float64) stats.Bootstrap {
 	rounds := min(10_000, max(1000, 20_000_000/max(1, len(parents))))
-	return grade.Bootstrap{Rounds: rounds, Level: level, Seed: bootstrapSeed, Cluster: parents}
+	return stats.Bootstrap{Rounds: rounds, Level: level, Seed: bootstrapSeed, Cluster: parents}
 }
 
 // signFlips is the test of clustered items, as reports name it.
@@ -257,21 +257,21 @@ func contrastOf(pairs []twin) (c contrast) {
 }
 
 // interval is the mean difference and its bootstrap interval at a level.
-func (c contrast) interval(level float64) (float64, grade.Interval, error) {
-	return grade.PairedDifference(c.before, c.after, bootstrapOf(c.parents, level))
+func (c contrast) interval(level float64) (float64, stats.Interval, error) {
+	return stats.PairedDifference(c.before, c.after, bootstrapOf(c.parents, level))
 }
 
 // fillComparison computes the numbers of a comparison from its pairs.
 func fillComparison(data *event.CompareData, pairs []twin) error {
 	c := contrastOf(pairs)
 	data.Items, data.Fixed, data.Broken = len(pairs), c.fixed, c.broken
-	data.P, data.PMid = grade.McNemar(c.broken, c.fixed), grade.MidP(c.broken, c.fixed)
+	data.P, data.PMid = stats.McNemar(c.broken, c.fixed), stats.MidP(c.broken, c.fixed)
 	if c.clusters < len(pairs) {
 		data.Clusters, data.Test = c.clusters, signFlips
-		data.P = grade.SignFlip(c.before, c.after, c.parents, 9999, bootstrapSeed)
+		data.P = stats.SignFlip(c.before, c.after, c.parents, 9999, bootstrapSeed)
 	}
 	if d := float64(c.fixed+c.broken) / float64(len(pairs)); d > 0 {
-		data.MDE = grade.PairedMDE(c.clusters, d, 0.05, 0.8)
+		data.MDE = stats.PairedMDE(c.clusters, d, 0.05, 0.8)
 	}
 	diff, iv, err := c.interval(0.95)
 	data.Diff, data.DiffLow, data.DiffHigh = diff, iv.Lo, iv.Hi
@@ -296,10 +296,10 @@ func groupsOf(pairs []twin) []event.GroupData {
 			g.A, g.B = g.A+int(score01(p.before)), g.B+int(score01(p.after))
 		}
 		c := contrastOf(by[name])
-		g.Fixed, g.Broken, g.P = c.fixed, c.broken, grade.McNemar(c.broken, c.fixed)
+		g.Fixed, g.Broken, g.P = c.fixed, c.broken, stats.McNemar(c.broken, c.fixed)
 		out, ps = append(out, g), append(ps, g.P)
 	}
-	for i, p := range grade.Holm(ps) {
+	for i, p := range stats.Holm(ps) {
 		out[i].PHolm = p
 	}
 	return out
@@ -344,52 +344,4 @@ func comparisonValue(d event.CompareData, pairs []twin) (starlark.Value, error) 
 		"leaked": starlark.MakeInt(d.Leaked), "fixed_ids": starlark.NewList(fixed), "broken_ids": starlark.NewList(broken),
 		"groups": starlark.NewList(groups),
 	}), nil
-}
-
-type forgettingArgs struct {
-	Before Handle  `arg:"before" kind:"scores" doc:"of eval.run, with the model as it was"`
-	After  Handle  `arg:"after" kind:"scores" doc:"of eval.run on the same items, with the trained model"`
-	Suite  string  `arg:"suite" doc:"what the items test, for the report"`
-	Margin float64 `arg:"margin=0.01" doc:"loss of pass rate that is accepted: 0.01 is one point"`
-}
-
-func (a *forgettingArgs) check() error {
-	if a.Margin <= 0 || a.Margin >= 1 {
-		return errors.New("margin: want a share between 0 and 1, such as 0.01")
-	}
-	return nil
-}
-
-func evalForgetting() Func {
-	return plain("eval.forgetting", "Tests whether a trained model still passes what it passed before, up to a margin.\n"+
-		"Not \"no difference was found\", but \"a loss of more than the margin is ruled out\" (non-inferiority, Tango's score test, one-sided at 5 %).\n"+
-		"Returns a struct with ok, p, diff, low (one-sided 95 % bound), items, fixed, broken and margin, and puts it into the report.",
-		func(_ context.Context, c *Call, a forgettingArgs) (starlark.Value, error) {
-			data, pairs, err := compareScores(c.Run.Store, a.Before, a.After)
-			if err != nil {
-				return nil, err
-			}
-			_, iv, err := contrastOf(pairs).interval(0.9) // its lower end is the one-sided 95 % bound
-			if err != nil {
-				return nil, err
-			}
-			data.Title, data.Margin = "Forgetting: "+a.Suite, a.Margin
-			data.PMargin = grade.NonInferior(data.Items, data.Broken, data.Fixed, a.Margin)
-			ok := data.PMargin < 0.05 && (data.Clusters == 0 || iv.Lo > -a.Margin) // the test takes items for independent
-			if err := c.show(event.Compare, forgettingText(a, data, ok), data); err != nil {
-				return nil, err
-			}
-			return starlarkstruct.FromStringDict(starlark.String("forgetting"), starlark.StringDict{
-				"ok": starlark.Bool(ok), "p": starlark.Float(data.PMargin), "diff": starlark.Float(data.Diff), "low": starlark.Float(iv.Lo),
-				"items": starlark.MakeInt(data.Items), "fixed": starlark.MakeInt(data.Fixed), "broken": starlark.MakeInt(data.Broken), "margin": starlark.Float(a.Margin),
-			}), nil
-		})
-}
-
-func forgettingText(a forgettingArgs, d event.CompareData, ok bool) string {
-	verdict := "is NOT ruled out"
-	if ok {
-		verdict = "is ruled out"
-	}
-	return fmt.Sprintf("%s: a loss of more than %.1f points %s (p = %.2g; %+.1f points, %d items)", a.Suite, 100*a.Margin, verdict, d.PMargin, 100*d.Diff, d.Items)
 }

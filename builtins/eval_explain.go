@@ -11,6 +11,7 @@ import (
 	"starbook/builtins/grade"
 	"starbook/runtime"
 	"starbook/runtime/event"
+	"starbook/runtime/stats"
 	"starbook/runtime/store"
 )
 
@@ -37,7 +38,7 @@ func evalExplain() Func {
 			}
 			regraded := before
 			if factsOf(a.Before).GraderVersion != factsOf(a.After).GraderVersion {
-				if a.Grader == starlark.None || a.Grader == nil {
+				if a.Grader == nil {
 					return nil, fmt.Errorf("the evaluations have two graders, %s and %s: name that of after with grader=", factsOf(a.Before).Grader, factsOf(a.After).Grader)
 				}
 				v, err := do(ctx, c.Host, c.Run, c.Thread, "eval.regrade", 1, runtime.CPU, regradeOneArgs{a.Before, a.Grader, a.Items}, regradeOne)
@@ -70,7 +71,7 @@ func evalExplain() Func {
 type part struct {
 	key, name string
 	diff      float64
-	interval  grade.Interval
+	interval  stats.Interval
 	items     int // that changed
 }
 
@@ -137,7 +138,7 @@ func explain(before, regraded, after []store.Sample) (*explanation, error) {
 			p = &x.parts[i]
 		}
 		var err error
-		p.diff, p.interval, err = grade.PairedDifference(zero, columns[i], bootstrapOf(parents, 0.95))
+		p.diff, p.interval, err = stats.PairedDifference(zero, columns[i], bootstrapOf(parents, 0.95))
 		if err != nil {
 			return nil, err
 		}

@@ -10,9 +10,9 @@ import (
 	"go.starlark.net/starlarkstruct"
 
 	"starbook/builtins/dataset"
-	"starbook/builtins/grade"
 	"starbook/runtime"
 	"starbook/runtime/event"
+	"starbook/runtime/stats"
 	"starbook/runtime/store"
 )
 
@@ -164,7 +164,7 @@ func (l *lab) publish(c *Call, handles []starlark.Value) (starlark.Value, error)
 			if len(a) == 0 {
 				return nil, fmt.Errorf("%s and %s could judge no answer in common", l.names[i], l.names[j])
 			}
-			agreement[i], kappa[i] = append(agreement[i], grade.Agreement(a, b)), append(kappa[i], grade.Kappa(a, b))
+			agreement[i], kappa[i] = append(agreement[i], stats.Agreement(a, b)), append(kappa[i], stats.Kappa(a, b))
 		}
 	}
 	rates := event.TableData{

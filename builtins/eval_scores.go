@@ -16,6 +16,7 @@ import (
 	"starbook/builtins/dataset"
 	"starbook/builtins/grade"
 	"starbook/runtime"
+	"starbook/runtime/stats"
 	"starbook/runtime/store"
 )
 
@@ -291,7 +292,7 @@ func (t *tally) add(s store.Sample) {
 
 func (t *tally) rate() float64 { return float64(t.passed) / float64(t.n) }
 
-func (t *tally) interval() grade.Interval { return grade.ClusteredWilson(t.passes, t.sizes, 0.95) }
+func (t *tally) interval() stats.Interval { return stats.ClusteredWilson(t.passes, t.sizes, 0.95) }
 
 // passed says whether a sample passed.
 func passed(s store.Sample) bool { return s.Outcome == string(grade.Pass) }
@@ -328,7 +329,7 @@ func rates(samples []store.Sample, facts Facts, allowLeak bool) {
 	if headline.n > 0 {
 		facts["pass_rate"] = headline.rate()
 		facts["score"] = headline.rate() // what @best goes by
-		facts["mde"] = grade.PairedMDE(len(headline.sizes), expectedDiscord, 0.05, 0.8)
+		facts["mde"] = stats.PairedMDE(len(headline.sizes), expectedDiscord, 0.05, 0.8)
 	}
 	if len(headline.sizes) < headline.n {
 		facts["clusters"] = len(headline.sizes)
@@ -370,7 +371,7 @@ func passAt(samples []store.Sample, allowLeak bool) map[string]float64 {
 		sum, items := 0.0, 0
 		for _, id := range sortedKeys(n) {
 			if n[id] >= k {
-				sum, items = sum+grade.PassAtK(n[id], c[id], k), items+1
+				sum, items = sum+stats.PassAtK(n[id], c[id], k), items+1
 			}
 		}
 		if items == len(n) { // a k that some items lack answers for would be about others

@@ -5,16 +5,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 
-	"starbook/builtins/grade"
 	"starbook/gpu"
 	"starbook/gpu/cpu"
 	"starbook/runtime"
 	"starbook/runtime/event"
+	"starbook/runtime/stats"
 	"starbook/runtime/store"
 )
 
@@ -125,12 +124,12 @@ s = eval.run(base, test, grader = any, max_new_tokens = 8, temperature = 1.0, sa
 				}
 			}
 		})
-		if err := b.runFor(ctx, src, stopper); runtime.ExitCode(err) != 3 {
+		if _, err := b.runIn(ctx, src, watched(stopper)); runtime.ExitCode(err) != 3 {
 			t.Fatalf("stopped after %d answers: %v", after, err)
 		}
 		generated := seen
 		seen = -1000
-		if err := b.runFor(t.Context(), src, stopper); err != nil {
+		if _, err := b.run(src, watched(stopper)); err != nil {
 			t.Fatal(err)
 		}
 		if n := generated + seen + 1000; n != 24 {
@@ -146,16 +145,6 @@ type sink func(event.Event)
 
 // Emit implements event.Sink.
 func (s sink) Emit(e event.Event) { s(e) }
-
-// runFor is run with a context and a sink of the test's own.
-func (b *bench) runFor(ctx context.Context, src string, s event.Sink) error {
-	b.t.Helper()
-	nb, err := runtime.NewNotebook("test.star", []byte(src))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return (&runtime.Run{Notebook: nb, Store: b.store, Sink: s}).Exec(ctx, b.host.Predeclared())
-}
 
 // The recipe that flatters itself: mine the failures of the test file, ask a
 // teacher, train, evaluate on the same file. It is found out by itself.
@@ -320,12 +309,11 @@ eq(eval.forgetting(z, r.scores[0], suite = "sums").ok, False)
 // mixture makes samples of known reasons: of n items, some change by their form,
 // some are leaked and some are answered better.
 func mixture(n int, shares map[string]float64) (before, regraded, after []store.Sample) {
-	r := rand.New(rand.NewPCG(1, 1))
 	sample := func(i int, outcome, leak string) store.Sample {
 		return store.Sample{ID: fmt.Sprint(i), Parent: fmt.Sprint(i), Outcome: outcome, Leak: leak}
 	}
 	for i := range n {
-		x := r.Float64()
+		x := (float64(i) + 0.5) / float64(n)
 		kind := "same"
 		for _, k := range []string{"grader", "format", "leaked", "right", "worse"} {
 			if x < shares[k] {
@@ -363,7 +351,7 @@ func TestExplainFindsTheReasons(t *testing.T) {
 		{"leaked": 0.27},
 		{"grader": 0.26, "worse": 0.1},
 	} {
-		x, err := explain(mixture(3000, shares))
+		x, err := explain(mixture(400, shares))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -373,7 +361,7 @@ func TestExplainFindsTheReasons(t *testing.T) {
 			if p.key == "right" {
 				want -= shares["worse"]
 			}
-			if math.Abs(p.diff-want) > 0.02 || p.interval.Lo > p.diff || p.interval.Hi < p.diff {
+			if math.Abs(p.diff-want) > 1e-9 || p.interval.Lo > p.diff || p.interval.Hi < p.diff {
 				t.Errorf("%v: %s is %.3f (%.3f to %.3f), want %.3f", shares, p.key, p.diff, p.interval.Lo, p.interval.Hi, want)
 			}
 			sum += p.diff
@@ -402,7 +390,7 @@ func TestPassAtKOfSamples(t *testing.T) {
 	for k := 1; k <= 4; k++ {
 		want := 0.0
 		for i := range 10 {
-			want += grade.PassAtK(4, i%3, k) / 10
+			want += stats.PassAtK(4, i%3, k) / 10
 		}
 		if got := at[fmt.Sprint(k)]; math.Abs(got-want) > 1e-12 {
 			t.Errorf("pass@%d is %v, want %v", k, got, want)

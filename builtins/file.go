@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"time"
 
 	"starbook/runtime/store"
 )
@@ -70,10 +69,6 @@ func (f *File) resolve(ctx context.Context, st *store.Store) error {
 // within returns a name of dir that WalkDir goes into, even if it is a link.
 func within(dir string) string { return dir + string(filepath.Separator) }
 
-// settled is the age from which a file's modification time tells whether it
-// has changed: two changes at once may carry the same time.
-const settled = 2 * time.Second
-
 func fileDigest(ctx context.Context, st *store.Store, path string, info fs.FileInfo) (digest, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -92,9 +87,6 @@ func fileDigest(ctx context.Context, st *store.Store, path string, info fs.FileI
 		return digest{}, fmt.Errorf("%s: %w", path, err)
 	}
 	g := digest(sum.Sum(nil))
-	if time.Since(info.ModTime()) < settled {
-		return g, nil
-	}
 	return g, st.PutFileDigest(abs, info.Size(), info.ModTime(), g)
 }
 

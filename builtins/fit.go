@@ -24,7 +24,7 @@ import (
 // with the last state and the weights of every evaluation that was the best so far,
 // which are those that some patience could choose. The stopping rule is a fold over the
 // evaluations there; only what lies behind them is trained.
-func (f *fitting) fit(ctx context.Context, m *loaded, data Handle, a trainArgs, o train.Options, trajectory json.RawMessage) (Facts, error) {
+func (f *fitting) fit(ctx context.Context, m *loaded, a trainArgs, o train.Options, trajectory json.RawMessage) (Facts, error) {
 	shared, unlock, err := f.step.Share(ctx, trajectoryName, trajectory)
 	if err != nil {
 		return nil, err
@@ -41,11 +41,6 @@ func (f *fitting) fit(ctx context.Context, m *loaded, data Handle, a trainArgs, 
 	}
 	if !over {
 		rows := f.rows
-		if rows == nil {
-			if rows, err = m.render(f.step, data, a); err != nil {
-				return nil, err
-			}
-		}
 		if o.Distil, err = m.softened(f.step.Store(), a, rows.examples, rows.held); err != nil {
 			return nil, err
 		}
@@ -73,7 +68,7 @@ func (f *fitting) fit(ctx context.Context, m *loaded, data Handle, a trainArgs, 
 // fitting is a training that a step looks after.
 type fitting struct {
 	step      *runtime.Step
-	rows      *rendered      // by the planning; nil: not yet
+	rows      *learnable
 	adapter   *model.Adapter // nil: all of the model is trained
 	base      string         // the model's name, for the adapter's files
 	saveSteps int            // updates between checkpoints; 0: none

@@ -153,12 +153,7 @@ func TestInterruptedTrainingGoesOn(t *testing.T) {
 		b := trainingBench(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		stopper := &stopAt{bench: b, at: at, stop: cancel}
-		nb, err := runtime.NewNotebook("test.star", []byte(training+"tuned(0.05, 4)\n"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := &runtime.Run{Notebook: nb, Store: b.store, Sink: stopper}
-		if err := r.Exec(ctx, b.host.Predeclared()); !errors.Is(err, runtime.ErrInterrupted) {
+		if _, err := b.runIn(ctx, training+"tuned(0.05, 4)\n", watched(stopper)); !errors.Is(err, runtime.ErrInterrupted) {
 			t.Fatalf("stopped after update %d: %v", at, err)
 		}
 		for _, patience := range []int{1, 4} {

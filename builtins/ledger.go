@@ -36,6 +36,20 @@ func (l ledger) Answer(k teacher.Key, maxTokens int) (teacher.Reply, bool, error
 	return r, err == nil, err
 }
 
+// Answered implements teacher.Ledger.
+func (l ledger) Answered(keys []teacher.Key) (map[teacher.Key]bool, error) {
+	digests := make([]cas.Digest, len(keys))
+	for i, k := range keys {
+		digests[i] = cas.Digest(k)
+	}
+	list, err := l.st.Answered(digests)
+	found := map[teacher.Key]bool{}
+	for _, k := range list {
+		found[teacher.Key(k)] = true
+	}
+	return found, err
+}
+
 // Begin implements teacher.Ledger.
 func (l ledger) Begin(a teacher.Attempt) (int64, error) { return l.st.BeginAsk(l.ask(a)) }
 

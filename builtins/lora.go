@@ -1,6 +1,7 @@
 package builtins
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,7 +9,6 @@ import (
 
 	"starbook/builtins/dataset"
 	"starbook/gpu"
-	"starbook/gpu/chat"
 	"starbook/gpu/model"
 	"starbook/gpu/train"
 	"starbook/runtime"
@@ -91,6 +91,12 @@ func (a *loraTrainArgs) check() error {
 	if _, err := quantised(a.Quantise); err != nil {
 		return err
 	}
+	if a.Init != "" && a.Init != model.PiSSA {
+		return fmt.Errorf("init: got %q, want pissa or nothing", a.Init)
+	}
+	if a.Init == model.PiSSA && a.Quantise != "" {
+		return errors.New("init: pissa takes the base's matrices apart, which quantise rounds: leave one of them out")
+	}
 	return a.trainArgs.check()
 }
 
@@ -114,6 +120,7 @@ type loraTrainArgs struct {
 	RSLoRA    bool               `arg:"rslora=false" doc:"scale by alpha / sqrt(r) instead"`
 	Ranks     map[string]int     `arg:"rank_pattern={}" doc:"r of single modules: the keys are expressions for the ends of their names" hash:"set"`
 	Alphas    map[string]float64 `arg:"alpha_pattern={}" doc:"alpha of single modules, likewise" hash:"set"`
+	Init      string             `arg:"init=" doc:"how A and B begin: as LoRA does, or pissa: as the largest singular values of the base's matrices, of which it keeps the rest while it is trained. What is kept is an adapter of the base as it was, with twice the rank" hash:"set"`
 	Quantise  string             `arg:"quantise=" doc:"round the layers' matrices of the base when it is loaded: int8, or nf4 as QLoRA does, so that it takes a half or a quarter of the memory" hash:"set"`
 	LoRAPlus  float64            `arg:"lora_plus=0.0" doc:"learning rate of B as a multiple of A's; 0: the same"`
 	SaveSteps int                `arg:"save_steps=0" doc:"updates between adapters that are kept as checkpoint-N; 0: only the best is" hash:"set"`
@@ -132,7 +139,7 @@ func loraTrain() Func {
 			}
 			l := model.LoRA{
 				Rank: a.Rank, Alpha: a.Alpha, Dropout: a.Dropout, Targets: a.Targets, Match: a.Match, Exclude: a.Exclude,
-				RSLoRA: a.RSLoRA, Ranks: a.Ranks, Alphas: a.Alphas, Seed: uint64(a.Seed),
+				RSLoRA: a.RSLoRA, Ranks: a.Ranks, Alphas: a.Alphas, Seed: uint64(a.Seed), Init: a.Init,
 			}
 			if l.Match != "" {
 				l.Targets = nil
@@ -140,7 +147,7 @@ func loraTrain() Func {
 			begin := func(m *model.Transformer) (*model.Adapter, error) { return model.NewAdapter(m, l) }
 			o := a.options()
 			o.LoRAPlus = a.LoRAPlus
-			o, rows, err := h.planned(s, a.Model, quantise, begin, a.Data, a.trainArgs, o)
+			o, rows, err := h.planned(ctx, s, a.Model, quantise, begin, a.Data, a.trainArgs, o)
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
@@ -155,7 +162,7 @@ func loraTrain() Func {
 			}
 			defer adapter.Close()
 			f := &fitting{step: s, rows: rows, adapter: adapter, base: modelName(a.Model), saveSteps: a.SaveSteps}
-			facts, err := f.fit(ctx, m, a.Data, a.trainArgs, o, trajectoryOf(a))
+			facts, err := f.fit(ctx, m, a.trainArgs, o, trajectoryOf(a))
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
@@ -198,7 +205,7 @@ func modelTrain() Func {
 				_, err := m.Unfreeze()
 				return nil, err
 			}
-			o, rows, err := h.planned(s, a.Model, gpu.F32, begin, a.Data, a.trainArgs, a.options())
+			o, rows, err := h.planned(ctx, s, a.Model, gpu.F32, begin, a.Data, a.trainArgs, a.options())
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
@@ -211,7 +218,7 @@ func modelTrain() Func {
 				return runtime.Artifact{}, err
 			}
 			f := &fitting{step: s, rows: rows}
-			facts, err := f.fit(ctx, m, a.Data, a.trainArgs, o, trajectoryOf(a))
+			facts, err := f.fit(ctx, m, a.trainArgs, o, trajectoryOf(a))
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
@@ -220,49 +227,41 @@ func modelTrain() Func {
 		}).judged()
 }
 
-// rendered is the rows of a training as tokens.
-type rendered struct {
+// learnable is the rows of a training as tokens.
+type learnable struct {
 	examples, held []train.Example
 	left           int // too long
 }
 
-// render turns rows into tokens and holds some out, by parent.
-func (l *loaded) render(s *runtime.Step, data Handle, a trainArgs) (*rendered, error) {
-	limit := a.MaxTokens
-	if limit == 0 {
-		limit = l.Config.MaxPositions
-	}
-	rows, err := ReadRows(s.Store(), data)
+// rows reads the rows of a training as tokens, and holds some out, by parent. The model
+// takes so many positions.
+func (a *trainArgs) rows(ctx context.Context, s *runtime.Step, m, data Handle, positions int) (*learnable, error) {
+	how := tokensArgs{Data: data, Prompt: a.Prompt, Completion: a.Completion, Turns: a.Turns, chatArgs: a.chatArgs}
+	t, err := how.read(ctx, s, m)
 	if err != nil {
 		return nil, err
 	}
-	var heldRows []Row
+	examples, held := t.examples, []train.Example(nil)
 	if a.Validation != nil {
-		if heldRows, err = ReadRows(s.Store(), *a.Validation); err != nil {
-			return nil, err
+		how.Data = *a.Validation
+		v, err := how.read(ctx, s, m)
+		if err != nil {
+			return nil, fmt.Errorf("validation: %w", err)
 		}
+		held = v.examples
 	} else if a.Split > 0 {
-		parts, err := dataset.Split(rows, []float64{1 - a.Split, a.Split}, uint64(a.Seed))
+		parts, err := dataset.SplitRoots(t.roots, []float64{1 - a.Split, a.Split}, uint64(a.Seed))
 		if err != nil {
 			return nil, err
 		}
-		rows, heldRows = parts[0], parts[1]
+		examples, held = t.at(parts[0]), t.at(parts[1])
 	}
-	r, err := newRenderer(l.Dir, l.Tokenizer, l.Stops(), a.Prompt, a.chatArgs)
-	if err != nil {
-		return nil, err
-	}
-	examples, left, err := r.examples(rows, a.Completion, chat.Turns(a.Turns), limit)
-	if err != nil {
-		return nil, err
-	}
-	held, more, err := r.examples(heldRows, a.Completion, chat.Turns(a.Turns), limit)
-	if err != nil {
-		return nil, fmt.Errorf("validation: %w", err)
-	}
+	limit := cmp.Or(a.MaxTokens, positions)
+	examples, left := atMost(examples, limit)
+	held, more := atMost(held, limit)
 	left += more
 	if left > 0 {
 		s.Warn(fmt.Sprintf("%s longer than %d tokens left out", plural(left, "examples"), limit))
 	}
-	return &rendered{examples, held, left}, nil
+	return &learnable{examples, held, left}, nil
 }

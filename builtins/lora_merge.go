@@ -34,23 +34,18 @@ func loraMerge() Func {
 			if !ok {
 				return runtime.Artifact{}, fmt.Errorf("type: got %q, want float16, float32 or nothing", a.Type)
 			}
-			m, err := h.open(s, a.Model)
+			m, err := h.openAdapted(s, a.Model, a.Adapter)
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
 			defer m.Close()
-			adapter, err := m.adapter(s, a.Adapter)
-			if err != nil {
-				return runtime.Artifact{}, err
-			}
-			defer adapter.Close()
 			dir, err := os.MkdirTemp("", "starbook-")
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
 			defer os.RemoveAll(dir)
 			out := filepath.Join(dir, "merged")
-			report, err := adapter.Merge(ctx, m.Dir, out, model.MergeOptions{Type: dtype, TwoRoundings: a.TwoRounding})
+			report, err := m.adapter.Merge(ctx, m.Dir, out, model.MergeOptions{Type: dtype, TwoRoundings: a.TwoRounding})
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
@@ -65,7 +60,7 @@ func loraMerge() Func {
 				facts["name"] = modelName(a.Model) + "+lora"
 			}
 			if a.Probe != nil {
-				if err := m.probe(ctx, s, adapter, out, a, facts); err != nil {
+				if err := m.probe(ctx, s, out, a, facts); err != nil {
 					return runtime.Artifact{}, err
 				}
 			}
@@ -74,12 +69,12 @@ func loraMerge() Func {
 }
 
 // probe compares the merged file with base and adapter.
-func (l *loaded) probe(ctx context.Context, s *runtime.Step, adapter *model.Adapter, merged string, a loraMergeArgs, facts Facts) error {
+func (l *loaded) probe(ctx context.Context, s *runtime.Step, merged string, a loraMergeArgs, facts Facts) error {
 	rows, err := ReadRows(s.Store(), *a.Probe)
 	if err != nil {
 		return err
 	}
-	render, err := newRenderer(l.Dir, l.Tokenizer, l.Stops(), a.Prompt, a.chatArgs)
+	render, err := newRenderer(l.Tokenizer, l.Stops(), a.Prompt, a.chatArgs)
 	if err != nil {
 		return err
 	}
@@ -96,7 +91,7 @@ func (l *loaded) probe(ctx context.Context, s *runtime.Step, adapter *model.Adap
 		return err
 	}
 	defer m.Close()
-	d, err := l.Diverge(ctx, adapter, m, texts, 0)
+	d, err := l.Diverge(ctx, l.adapter, m, texts, 0)
 	if err != nil {
 		return err
 	}

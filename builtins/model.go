@@ -64,13 +64,27 @@ type loaded struct {
 	*model.Transformer
 	Tokenizer *token.Tokenizer
 	Dir       string
-	draft     *loaded // proposes tokens; nil: none
+	adapter   *model.Adapter // works with it, unmerged; nil: none
+	draft     *loaded        // proposes tokens; nil: none
 	remove    func()
 }
 
 // open loads a model artifact onto the host's device. The step must hold the gpu slot.
 func (h *Host) open(s *runtime.Step, m Handle) (*loaded, error) {
 	return h.openQuantised(s, m, gpu.F32)
+}
+
+// openAdapted is open with an adapter, if there is one.
+func (h *Host) openAdapted(s *runtime.Step, m, adapter Handle) (*loaded, error) {
+	l, err := h.open(s, m)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.openAdapter(s, adapter); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
 }
 
 // openQuantised is open with the layers' matrices rounded to a type for weights only.
@@ -108,8 +122,11 @@ func openWith(s *runtime.Step, dev gpu.Device, m Handle, quantise gpu.Type, open
 	return &loaded{Transformer: t, Tokenizer: tok, Dir: dir, remove: remove}, nil
 }
 
-// Close frees the model.
+// Close frees the model, and what was opened for it.
 func (l *loaded) Close() {
+	if l.adapter != nil {
+		l.adapter.Close()
+	}
 	if l.draft != nil {
 		l.draft.Close()
 	}
@@ -117,20 +134,21 @@ func (l *loaded) Close() {
 	l.remove()
 }
 
-// adapter loads an adapter artifact for l; nil if there is none.
-func (l *loaded) adapter(s *runtime.Step, a Handle) (*model.Adapter, error) {
+// openAdapter loads an adapter artifact, if there is one, for l to work with. Closing l closes it.
+func (l *loaded) openAdapter(s *runtime.Step, a Handle) error {
 	if a.Digest.IsZero() {
-		return nil, nil
+		return nil
 	}
 	dir, remove, err := lay(s.Store(), a)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer remove()
-	return model.OpenAdapter(l.Transformer, adapterIn(dir))
+	l.adapter, err = model.OpenAdapter(l.Transformer, adapterIn(dir))
+	return err
 }
 
-// name is what people call a model.
+// modelName is what people call a model.
 func modelName(m Handle) string {
 	facts, err := decodeObject(m.Summary)
 	if err != nil {
@@ -306,29 +324,28 @@ func (d *decodingArgs) check() error {
 	return d.checkChat()
 }
 
-// open loads a model as d says, with its draft, and an adapter to it or nil.
-func (d *decodingArgs) open(h *Host, s *runtime.Step, m, adapter Handle) (*loaded, *model.Adapter, error) {
+// open loads a model as d says, with its draft and an adapter, if there are such.
+func (d *decodingArgs) open(h *Host, s *runtime.Step, m, adapter Handle) (*loaded, error) {
 	quantise, err := quantised(d.Quantise)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	mindBase(s, adapter, d.Quantise)
 	l, err := h.openQuantised(s, m, quantise)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if !d.Draft.Digest.IsZero() {
 		err = l.openDraft(h, s, m, d.Draft)
 	}
-	var a *model.Adapter
 	if err == nil {
-		a, err = l.adapter(s, adapter)
+		err = l.openAdapter(s, adapter)
 	}
 	if err != nil {
 		l.Close()
-		return nil, nil, err
+		return nil, err
 	}
-	return l, a, nil
+	return l, nil
 }
 
 // openDraft loads a model that proposes tokens to l, which is m. Closing l closes it.
@@ -344,12 +361,12 @@ func (l *loaded) openDraft(h *Host, s *runtime.Step, m, draft Handle) (err error
 
 // renderer returns what turns questions into tokens for l.
 func (l *loaded) renderer(d decodingArgs) (*renderer, error) {
-	return newRenderer(l.Dir, l.Tokenizer, l.Stops(), d.Prompt, d.chatArgs)
+	return newRenderer(l.Tokenizer, l.Stops(), d.Prompt, d.chatArgs)
 }
 
 // write lets a model answer n questions, which prompt renders, until one of
 // stops, reporting progress. A killed step goes on after the answers that it has.
-func (l *loaded) write(ctx context.Context, s *runtime.Step, a *model.Adapter, n int, prompt func(i int) ([]int32, error), stops []int32, d decodingArgs) (_ []answer, err error) {
+func (l *loaded) write(ctx context.Context, s *runtime.Step, n int, prompt func(i int) ([]int32, error), stops []int32, d decodingArgs) (_ []answer, err error) {
 	j, done, err := openJournal(s)
 	if err != nil {
 		return nil, err
@@ -375,7 +392,7 @@ func (l *loaded) write(ctx context.Context, s *runtime.Step, a *model.Adapter, n
 		draft = &model.Draft{Model: l.draft.Transformer, Tokens: d.DraftTokens}
 		defer func() { s.Log(draft.Found.String()) }()
 	}
-	for c, err := range l.Generate(ctx, a, prompts, model.Decoding{
+	for c, err := range l.Generate(ctx, l.adapter, prompts, model.Decoding{
 		MaxNew: d.MaxNewTokens, Batch: d.BatchSize, Temperature: d.Temperature, TopK: d.TopK, TopP: d.TopP, Penalty: d.Penalty,
 		Seed: uint64(d.Seed), EOS: stops, Keys: keys, Draft: draft,
 	}) {
@@ -410,19 +427,16 @@ func modelGenerate() Func {
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
-			m, adapter, err := a.open(h, s, a.Model, a.Adapter)
+			m, err := a.open(h, s, a.Model, a.Adapter)
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
 			defer m.Close()
-			if adapter != nil {
-				defer adapter.Close()
-			}
 			render, err := m.renderer(a.decodingArgs)
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
-			answers, err := m.write(ctx, s, adapter, len(rows), func(i int) ([]int32, error) { return render.ask(rows[i]) }, render.stops, a.decodingArgs)
+			answers, err := m.write(ctx, s, len(rows), func(i int) ([]int32, error) { return render.ask(rows[i]) }, render.stops, a.decodingArgs)
 			if err != nil {
 				return runtime.Artifact{}, err
 			}

@@ -25,7 +25,7 @@ func modelExport() Func {
 		"largest, worst_error and bytes.",
 		func(ctx context.Context, c *Call, a modelExportArgs) (starlark.Value, error) {
 			if !strings.HasSuffix(a.Path, ".gguf") {
-				return starlark.None, export(c.Host, c.Run.Store, a.Model, a.Path)
+				return starlark.None, c.Host.export(c.Run.Store, a.Model, a.Path)
 			}
 			return exportGGUF(ctx, c, a)
 		}).acts()
@@ -51,7 +51,12 @@ func exportGGUF(ctx context.Context, c *Call, a modelExportArgs) (starlark.Value
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Host.place(path, a.Path); err != nil {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if err := c.Host.place(a.Path, f); err != nil {
 		return nil, err
 	}
 	facts := starlark.NewDict(4)

@@ -236,34 +236,6 @@ func (a *pairArgs) sourceOf(r Row) string {
 	return source
 }
 
-// fill replaces each {name} of a template; "{{" and "}}" stand for braces.
-func fill(template string, value func(string) (string, bool)) (string, error) {
-	var b strings.Builder
-	for i := 0; i < len(template); i++ {
-		c := template[i]
-		if (c == '{' || c == '}') && i+1 < len(template) && template[i+1] == c {
-			b.WriteByte(c)
-			i++
-			continue
-		}
-		if c != '{' {
-			b.WriteByte(c)
-			continue
-		}
-		name, _, ok := strings.Cut(template[i+1:], "}")
-		if !ok {
-			return "", errors.New("a { without its }: write {{ for the brace itself")
-		}
-		v, ok := value(name)
-		if !ok {
-			return "", fmt.Errorf("no field %s to fill in: write {{ for the brace itself", name)
-		}
-		b.WriteString(v)
-		i += len(name) + 1
-	}
-	return b.String(), nil
-}
-
 // counted writes counts for people: "empty 2, echo 1".
 func counted(m map[string]int) string {
 	var parts []string

@@ -30,12 +30,11 @@ func critiquePairs(_ context.Context, _ *Host, s *runtime.Step, a critiqueArgs) 
 	}
 	var out []Row
 	for _, e := range examples {
-		column := func(name string) (string, bool) { return dataset.Text(e.row, name) }
-		prompt, err := fill(a.Prompt, column)
+		prompt, err := filled(a.Prompt, e.row)
 		if err != nil {
 			return runtime.Artifact{}, fmt.Errorf("example %s: prompt: %w", e.id, err)
 		}
-		end, err := fill(a.Conclusion, column)
+		end, err := filled(a.Conclusion, e.row)
 		if err != nil {
 			return runtime.Artifact{}, fmt.Errorf("example %s: conclusion: %w", e.id, err)
 		}

@@ -54,11 +54,11 @@ func modelPreview() Func {
 			if err != nil {
 				return nil, err
 			}
-			cfg, err := model.ReadConfig(filepath.Join(dir, "config.json"))
+			stops, err := model.ReadStops(dir)
 			if err != nil {
 				return nil, err
 			}
-			r, err := newRenderer(dir, tok, cfg.EOS, a.Prompt, a.chatArgs)
+			r, err := newRenderer(tok, stops, a.Prompt, a.chatArgs)
 			if err != nil {
 				return nil, err
 			}

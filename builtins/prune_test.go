@@ -72,7 +72,7 @@ func TestPrunedSweep(t *testing.T) {
 		}
 		// The same trainings without a pruner go on from where they were, to the same bytes.
 		if _, err := b.run(pruning + "sweep.grid(trial, lr = rates)\n"); err != nil || b.updates() != 9*60-made {
-			t.Errorf("%s: without it afterwards %d updates, want the %d that are left: %v", rule, b.updates(), 9*60-made, err)
+			t.Errorf("%s: without it afterwards %d updates, want the %d that are left: %v %+v", rule, b.updates(), 9*60-made, err, b.decisions().Trials)
 		}
 		whole := trainingBench(t)
 		if _, err := whole.run(pruning + "sweep.grid(trial, lr = rates)\n"); err != nil {
@@ -108,13 +108,8 @@ func (b *bench) interrupt(src string, updates int) {
 	b.t.Helper()
 	ctx, cancel := context.WithCancel(b.t.Context())
 	defer cancel()
-	nb, err := runtime.NewNotebook("test.star", []byte(src))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	r := &runtime.Run{Notebook: nb, Store: b.store, Sink: &stopAfter{bench: b, left: updates, stop: cancel}}
-	oneDevice(r)
-	if err := r.Exec(ctx, b.host.Predeclared()); !errors.Is(err, runtime.ErrInterrupted) {
+	_, err := b.runIn(ctx, src, oneDevice, watched(&stopAfter{bench: b, left: updates, stop: cancel}))
+	if !errors.Is(err, runtime.ErrInterrupted) {
 		b.t.Fatalf("stopped after %d updates: %v", updates, err)
 	}
 }
@@ -142,12 +137,7 @@ func (s *stopAfter) Emit(e event.Event) {
 func TestPrunedRun(t *testing.T) {
 	b := trainingBench(t)
 	ctx, cancel := context.WithCancelCause(t.Context())
-	nb, err := runtime.NewNotebook("test.star", []byte(training+"tuned(0.05, 0)\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &runtime.Run{Notebook: nb, Store: b.store, Sink: &stopAfter{bench: b, left: 6, stop: func() { cancel(&runtime.Pruned{Why: "eval 3: worse"}) }}}
-	err = r.Exec(ctx, b.host.Predeclared())
+	r, err := b.runIn(ctx, training+"tuned(0.05, 0)\n", watched(&stopAfter{bench: b, left: 6, stop: func() { cancel(&runtime.Pruned{Why: "eval 3: worse"}) }}))
 	var pruned *runtime.Pruned
 	if !errors.As(err, &pruned) || errors.Is(err, runtime.ErrInterrupted) || runtime.ExitCode(err) != 0 {
 		t.Errorf("got %v, exit code %d", err, runtime.ExitCode(err))

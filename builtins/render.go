@@ -1,11 +1,9 @@
 package builtins
 
 import (
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -88,8 +86,8 @@ type renderer struct {
 	prompt string            // names of columns in braces are filled in
 }
 
-// newRenderer makes the renderer of the model in a folder, which stops at eos.
-func newRenderer(dir string, tok *token.Tokenizer, eos []int32, prompt string, a chatArgs) (*renderer, error) {
+// newRenderer makes the renderer of a model with this tokenizer, which stops at eos.
+func newRenderer(tok *token.Tokenizer, eos []int32, prompt string, a chatArgs) (*renderer, error) {
 	r := &renderer{tok: tok, stops: eos, prompt: prompt}
 	if a.Chat == "plain" {
 		return r, nil
@@ -101,50 +99,24 @@ func newRenderer(dir string, tok *token.Tokenizer, eos []int32, prompt string, a
 	if err != nil {
 		return nil, err
 	}
-	if r.blank, err = a.conversation(); err != nil {
-		return nil, err
-	}
-	r.stops, err = chatStops(dir, tok, eos)
+	r.blank, err = a.conversation()
+	r.stops = turnStops(tok, eos)
 	return r, err
 }
 
-// chatStops returns all tokens that end a turn: config.json's, those of
-// generation_config.json, and the tokenizer's.
-func chatStops(dir string, tok *token.Tokenizer, eos []int32) ([]int32, error) {
+// turnStops returns all tokens that end a turn: the model's, and the tokenizer's.
+func turnStops(tok *token.Tokenizer, eos []int32) []int32 {
 	stops := slices.Clone(eos)
-	var g struct {
-		EOS json.RawMessage `json:"eos_token_id"`
-	}
-	b, err := os.ReadFile(filepath.Join(dir, "generation_config.json"))
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	if err == nil {
-		if err := json.Unmarshal(b, &g); err != nil {
-			return nil, fmt.Errorf("generation_config.json: %w", err)
-		}
-	}
-	var one int32
-	var many []int32
-	switch {
-	case len(g.EOS) == 0 || string(g.EOS) == "null":
-	case json.Unmarshal(g.EOS, &one) == nil:
-		stops = append(stops, one)
-	case json.Unmarshal(g.EOS, &many) == nil:
-		stops = append(stops, many...)
-	default:
-		return nil, errors.New("generation_config.json: eos_token_id is neither a token nor a list of them")
-	}
 	if id, ok := tok.EOS(); ok {
 		stops = append(stops, id)
 	}
 	slices.Sort(stops)
-	return slices.Compact(stops), nil
+	return slices.Compact(stops)
 }
 
 // question fills the prompt in.
 func (r *renderer) question(row Row) (string, error) {
-	return fill(r.prompt, func(name string) (string, bool) { return dataset.Text(row, name) })
+	return filled(r.prompt, row)
 }
 
 // conversation returns the conversation of a row, with the answer if there is one.
@@ -267,32 +239,31 @@ func (r *renderer) plain(row Row, completion string) (chat.Example, error) {
 	return chat.Example{Tokens: tokens, Trained: trained}, nil
 }
 
-// examples renders rows on all processors; the first row that cannot be is the
-// error. limit is the most tokens of an example; left counts the longer ones.
-func (r *renderer) examples(rows []Row, completion string, turns chat.Turns, limit int) (out []train.Example, left int, err error) {
-	all, errs := make([]chat.Example, len(rows)), make([]error, len(rows))
+// examples renders rows on all processors; the first row that cannot be is the error.
+func (r *renderer) examples(ctx context.Context, rows []Row, completion string, turns chat.Turns) ([]train.Example, error) {
+	out, errs := make([]train.Example, len(rows)), make([]error, len(rows))
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(rows); i = int(next.Add(1)) - 1 {
-				all[i], errs[i] = r.learn(rows[i], completion, turns)
+			for i := int(next.Add(1)) - 1; i < len(rows) && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
+				e, err := r.learn(rows[i], completion, turns)
+				out[i], errs[i] = train.Example{Tokens: e.Tokens, Trained: e.Trained}, err
 			}
 		})
 	}
 	wg.Wait()
-	for i, e := range all {
-		x := train.Example{Tokens: e.Tokens, Trained: e.Trained}
-		switch {
-		case errs[i] != nil:
-			return nil, 0, fmt.Errorf("row %d (id %s): %w", i+1, dataset.ID(rows[i]), errs[i])
-		case x.Targets() == 0:
-			return nil, 0, fmt.Errorf("row %d (id %s): none of its %d tokens is trained: is the completion empty?", i+1, dataset.ID(rows[i]), len(e.Tokens))
-		case len(e.Tokens) > limit:
-			left++
-		default:
-			out = append(out, x)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	for i, e := range out {
+		err := errs[i]
+		if err == nil && e.Targets() == 0 {
+			err = fmt.Errorf("none of its %d tokens is trained: is the completion empty?", len(e.Tokens))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("row %d (id %s): %w", i+1, dataset.ID(rows[i]), err)
 		}
 	}
-	return out, left, nil
+	return out, nil
 }

@@ -79,18 +79,5 @@ print(rows.rows, good.dropped, pairs.rows)
 			b.Log(e.Name, e.Text)
 		}
 	}
-	b.ReportMetric(peak(b), "MB-peak")
-}
-
-// peak is the largest resident size of this process so far, in MB.
-func peak(b *testing.B) (mb float64) {
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		b.Skip(err)
-	}
-	_, rest, _ := strings.Cut(string(status), "VmHWM:")
-	if _, err := fmt.Sscan(rest, &mb); err != nil {
-		b.Fatal(err)
-	}
-	return mb / 1024
+	b.ReportMetric(resident(b, "VmHWM"), "MB-peak")
 }

@@ -58,6 +58,12 @@ func newBench(t testing.TB) *bench {
 // run executes src as the notebook test.star. Each option may change the run.
 func (b *bench) run(src string, options ...func(*runtime.Run)) (*runtime.Run, error) {
 	b.t.Helper()
+	return b.runIn(context.Background(), src, options...)
+}
+
+// runIn is run in a context that may end.
+func (b *bench) runIn(ctx context.Context, src string, options ...func(*runtime.Run)) (*runtime.Run, error) {
+	b.t.Helper()
 	nb, err := runtime.NewNotebook(filepath.Join(b.dir, "test.star"), []byte(src))
 	if err != nil {
 		b.t.Fatal(err)
@@ -69,8 +75,11 @@ func (b *bench) run(src string, options ...func(*runtime.Run)) (*runtime.Run, er
 	}
 	names := b.host.Predeclared()
 	names["eq"] = starlark.NewBuiltin("eq", equal)
-	return r, r.Exec(context.Background(), names)
+	return r, r.Exec(ctx, names)
 }
+
+// watched has a sink of the test's own see a run's events.
+func watched(s event.Sink) func(*runtime.Run) { return func(r *runtime.Run) { r.Sink = s } }
 
 // equal is the tests' own built-in: eq(got, want).
 func equal(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {

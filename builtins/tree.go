@@ -1,6 +1,7 @@
 package builtins
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -74,63 +75,53 @@ func keep(s *runtime.Step, kind, dir string, accept func(name string) bool, fact
 }
 
 // export copies the files of a tree into a directory inside the host's root.
-// Each file appears whole or not at all.
-func export(h *Host, st *store.Store, a Handle, to string) error {
+func (h *Host) export(st *store.Store, a Handle, to string) error {
 	tree, err := st.Blobs.ReadTree(a.Digest)
 	if err != nil {
 		return err
 	}
-	root, err := h.root()
-	if err != nil {
-		return err
-	}
-	defer root.Close()
 	for _, e := range tree {
-		b, err := st.Blobs.ReadAll(e.Digest)
+		if err := st.Blobs.Verify(e.Digest); err != nil {
+			return err
+		}
+		f, err := st.Blobs.Open(e.Digest)
 		if err != nil {
 			return err
 		}
-		name := filepath.Join(to, filepath.FromSlash(e.Name))
-		if err := root.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-			return err
-		}
-		if err := root.WriteFile(name+".new", b, 0o644); err != nil {
-			return err
-		}
-		if err := root.Rename(name+".new", name); err != nil {
+		err = h.place(filepath.Join(to, filepath.FromSlash(e.Name)), f)
+		f.Close()
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// place copies a file to a path inside the host's root. It appears whole or
-// not at all.
-func (h *Host) place(from, to string) error {
+// place writes a file inside the host's root, whole or not at all.
+func (h *Host) place(name string, from io.Reader) error {
 	root, err := h.root()
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	in, err := os.Open(from)
+	name = filepath.FromSlash(name)
+	if err := root.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+		return err
+	}
+	half := name + ".new"
+	f, err := root.Create(half)
 	if err != nil {
 		return err
 	}
-	defer in.Close()
-	to = filepath.FromSlash(to)
-	if err := root.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		return err
+	_, err = io.Copy(f, from)
+	if err == nil {
+		err = f.Sync()
 	}
-	out, err := root.Create(to + ".new")
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = root.Rename(half, name)
+	}
 	if err != nil {
-		return err
+		root.Remove(half) // best effort: the first error is the one to tell
 	}
-	if _, err := io.Copy(out, in); err != nil {
-		out.Close()
-		return err
-	}
-	if err := out.Close(); err != nil {
-		return err
-	}
-	return root.Rename(to+".new", to)
+	return err
 }

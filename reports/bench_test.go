@@ -60,7 +60,7 @@ func newMany(b *testing.B) (*fixture, []string) {
 // many puts runs of four steps each that share data and a base's evaluation.
 func (f *fixture) many(runs, points int) []string {
 	f.t.Helper()
-	source, err := f.st.Blobs.Put([]byte(notebook))
+	source, err := f.st.Blobs.Put([]byte(script))
 	f.ok(err)
 	rows := f.step("data.jsonl", "dataset", "rows", 0.1, 0, map[string]any{"rows": 500})
 	base, _ := f.score("shared", "base", 1250, 0.6, 1)

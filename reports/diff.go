@@ -2,15 +2,15 @@ package reports
 
 import "strings"
 
-// diffLine is a line of a difference: kept (' '), removed ('-'), added ('+'),
+// DiffLine is a line of a difference: kept (' '), removed ('-'), added ('+'),
 // or a heading ('@').
-type diffLine struct {
+type DiffLine struct {
 	Op   byte
 	Text string
 }
 
 // Class returns the line's class of style.css.
-func (l diffLine) Class() string {
+func (l DiffLine) Class() string {
 	switch l.Op {
 	case '-':
 		return "del"
@@ -23,38 +23,38 @@ func (l diffLine) Class() string {
 }
 
 // Sign returns the line's first column.
-func (l diffLine) Sign() string { return string(rune(l.Op)) }
+func (l DiffLine) Sign() string { return string(rune(l.Op)) }
 
 // patchLines reads a unified diff, as git writes it, up to 800 lines.
-func patchLines(s string) []diffLine {
-	var out []diffLine
+func patchLines(s string) []DiffLine {
+	var out []DiffLine
 	for l := range strings.Lines(s) {
 		l = clip(strings.TrimSuffix(l, "\n"), 500)
 		if len(out) == 800 {
-			return append(out, diffLine{'@', "the rest is in the store"})
+			return append(out, DiffLine{'@', "the rest is in the store"})
 		}
 		switch {
 		case l == "":
-			out = append(out, diffLine{' ', ""})
+			out = append(out, DiffLine{' ', ""})
 		case strings.HasPrefix(l, "+++"), strings.HasPrefix(l, "---"), l[0] != '+' && l[0] != '-' && l[0] != ' ':
-			out = append(out, diffLine{'@', l})
+			out = append(out, DiffLine{'@', l})
 		default:
-			out = append(out, diffLine{l[0], l[1:]})
+			out = append(out, DiffLine{l[0], l[1:]})
 		}
 	}
 	return out
 }
 
-// diff returns how b differs from a, with two lines of context, and nothing if
+// Diff returns how b differs from a, with two lines of context, and nothing if
 // it does not. It finds the longest common subsequence (Hunt-Szymanski would
 // be faster; notebooks are short), after taking equal ends off.
-func diff(a, b string) []diffLine {
+func Diff(a, b string) []DiffLine {
 	if a == b {
 		return nil
 	}
 	x, y := strings.Split(a, "\n"), strings.Split(b, "\n")
 	if len(x) > 3000 || len(y) > 3000 {
-		return []diffLine{{'@', "too long to compare here"}}
+		return []DiffLine{{'@', "too long to compare here"}}
 	}
 	all := align(x, y)
 	const context = 2
@@ -66,13 +66,13 @@ func diff(a, b string) []diffLine {
 			}
 		}
 	}
-	var out []diffLine
+	var out []DiffLine
 	for i, l := range all {
 		switch {
 		case near[i]:
 			out = append(out, l)
 		case i > 0 && near[i-1]:
-			out = append(out, diffLine{'@', "…"})
+			out = append(out, DiffLine{'@', "…"})
 		}
 	}
 	if n := len(out); n > 0 && out[n-1].Op == '@' {
@@ -82,14 +82,14 @@ func diff(a, b string) []diffLine {
 }
 
 // align pairs the lines of x and y.
-func align(x, y []string) []diffLine {
-	var head, tail []diffLine
+func align(x, y []string) []DiffLine {
+	var head, tail []DiffLine
 	for len(x) > 0 && len(y) > 0 && x[0] == y[0] {
-		head = append(head, diffLine{' ', x[0]})
+		head = append(head, DiffLine{' ', x[0]})
 		x, y = x[1:], y[1:]
 	}
 	for len(x) > 0 && len(y) > 0 && x[len(x)-1] == y[len(y)-1] {
-		tail = append(tail, diffLine{' ', x[len(x)-1]})
+		tail = append(tail, DiffLine{' ', x[len(x)-1]})
 		x, y = x[:len(x)-1], y[:len(y)-1]
 	}
 	best := make([][]int32, len(x)+1) // length of the common subsequence of x[i:], y[j:]
@@ -107,13 +107,13 @@ func align(x, y []string) []diffLine {
 	for i, j := 0, 0; i < len(x) || j < len(y); {
 		switch {
 		case i < len(x) && j < len(y) && x[i] == y[j]:
-			head = append(head, diffLine{' ', x[i]})
+			head = append(head, DiffLine{' ', x[i]})
 			i, j = i+1, j+1
 		case j == len(y) || i < len(x) && best[i+1][j] >= best[i][j+1]:
-			head = append(head, diffLine{'-', x[i]})
+			head = append(head, DiffLine{'-', x[i]})
 			i++
 		default:
-			head = append(head, diffLine{'+', y[j]})
+			head = append(head, DiffLine{'+', y[j]})
 			j++
 		}
 	}

@@ -193,8 +193,8 @@ func (f *fixture) score(id, model string, n int, fraction float64, seed uint64, 
 	return st, samples
 }
 
-// notebook is the script of the fixture's runs.
-const notebook = `# %% [markdown]
+// script is the notebook of the fixture's runs.
+const script = `# %% [markdown]
 # # Teach a small model regular expressions
 #
 # A model of 0.46 M parameters reads *lines with the string 'dog' before a letter* and writes
@@ -237,7 +237,7 @@ report.plot(x = [100, 500, 1000, 2000], y = [70.4, 79.0, 83.1, 87.2], title = "P
 
 // at returns the line of the notebook in which word stands first, from 1.
 func at(word string) int {
-	return 1 + strings.Count(notebook[:strings.Index(notebook, word)], "\n")
+	return 1 + strings.Count(script[:strings.Index(script, word)], "\n")
 }
 
 // trial is what sets one run of the fixture apart.
@@ -255,7 +255,7 @@ type trial struct {
 func (f *fixture) run(tr trial) string {
 	f.t.Helper()
 	if tr.text == "" {
-		tr.text = notebook
+		tr.text = script
 	}
 	source, err := f.st.Blobs.Put([]byte(tr.text))
 	f.ok(err)
@@ -305,7 +305,7 @@ func (f *fixture) run(tr trial) string {
 // second trial is the best, the first the worst.
 func (f *fixture) sweep() string {
 	f.t.Helper()
-	source, err := f.st.Blobs.Put([]byte(notebook))
+	source, err := f.st.Blobs.Put([]byte(script))
 	f.ok(err)
 	f.ok(f.st.BeginRun(store.Run{ID: "abcdef01", Notebook: "nb.star", Source: source, Started: noon}))
 	for i, share := range []float64{0.5, 0.8, 0.6, 0.7} {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"starbook/runtime/event"
+	"starbook/runtime/stats"
 )
 
 // leader says who leads and, of pass rates, whether that is more than luck.
@@ -132,20 +133,17 @@ func pair(before, after map[string]bool) pairing {
 			p.broken++
 		}
 	}
-	p.p = mcnemar(p.fixed, p.broken)
+	p.p = stats.McNemar(p.broken, p.fixed)
 	return p
 }
 
-// holm corrects the p-values of several tests at once (Holm 1979).
+// holm corrects the p-values of several tests at once.
 func holm(tests []pairing) {
-	order := make([]int, len(tests))
-	for i := range order {
-		order[i] = i
+	p := make([]float64, len(tests))
+	for i, t := range tests {
+		p[i] = t.p
 	}
-	slices.SortStableFunc(order, func(i, j int) int { return cmpFloat(tests[i].p, tests[j].p) })
-	worst := 0.0
-	for k, i := range order {
-		worst = max(worst, min(1, tests[i].p*float64(len(tests)-k)))
-		tests[i].p = worst
+	for i, adjusted := range stats.Holm(p) {
+		tests[i].p = adjusted
 	}
 }

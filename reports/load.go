@@ -8,6 +8,7 @@ import (
 
 	"starbook/runtime/cas"
 	"starbook/runtime/event"
+	"starbook/runtime/notebook"
 	"starbook/runtime/store"
 )
 
@@ -17,7 +18,7 @@ type run struct {
 	Uses     []use // distinct steps in order of first call
 	Events   []event.Event
 	Text     string // of the notebook
-	Cells    []cell
+	Cells    []notebook.Cell
 	Settings []setting
 	Diff     string // of the working tree against the commit
 }
@@ -102,7 +103,7 @@ func loadAll(st *store.Store, refs []string) ([]*run, error) {
 		if r.Text, err = blobText(st, r.Source); err != nil {
 			return nil, fmt.Errorf("reports: run %s: notebook: %w", r.ID, err)
 		}
-		r.Cells, texts[r.Source] = cells(r.Text), r
+		r.Cells, texts[r.Source] = notebook.Cells(r.Text), r
 	}
 	return all, nil
 }

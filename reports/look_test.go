@@ -20,7 +20,7 @@ func TestLook(t *testing.T) {
 		tr := trial{id: string("abcd"[i]) + "0a1b2c3", lr: lr, patience: 3, loss: 0.42 - 0.02*float64(i%3), share: 0.77 + 0.012*float64(i%3), hits: true, ended: true}
 		if i == 3 {
 			tr.patience = 6
-			tr.text = notebook + "print('once more')\n"
+			tr.text = script + "print('once more')\n"
 		}
 		runs = append(runs, f.run(tr))
 	}

@@ -68,3 +68,17 @@ func plain(n ast.Node, src []byte) string {
 	}
 	return b.String()
 }
+
+// heading takes the first level-one heading off a Markdown text.
+func heading(md string) (title, rest string) {
+	lines := strings.Split(md, "\n")
+	for i, l := range lines {
+		if t, ok := strings.CutPrefix(l, "# "); ok {
+			return strings.TrimSpace(t), strings.Join(append(lines[:i:i], lines[i+1:]...), "\n")
+		}
+		if strings.TrimSpace(l) != "" {
+			break
+		}
+	}
+	return "", md
+}

@@ -13,12 +13,12 @@ func (b *builder) cells(r *run) ([]cellView, error) {
 	views := make([]cellView, len(r.Cells)+1)
 	for i, c := range r.Cells {
 		v := &views[i]
-		v.cell, v.ID = c, fmt.Sprintf("cell-%d", c.Number)
+		v.Cell, v.ID = c, fmt.Sprintf("cell-%d", c.Number)
 		if err := b.source(v); err != nil {
 			return nil, err
 		}
 	}
-	views[len(r.Cells)].cell = cell{Title: "Outside of the cells"}
+	views[len(r.Cells)].Title = "Outside of the cells"
 	if err := b.outputs(r, views); err != nil {
 		return nil, err
 	}

@@ -214,7 +214,7 @@ func (b *builder) codeDiffs(rows []boardRow) ([]codeDiff, error) {
 			break
 		}
 		r := rows[i]
-		patch, err := b.detail("patch", "The difference", diff(first.Text, r.Text))
+		patch, err := b.detail("patch", "The difference", Diff(first.Text, r.Text))
 		if err != nil {
 			return nil, err
 		}

@@ -2,7 +2,6 @@ package reports
 
 import (
 	"math"
-	"slices"
 	"strings"
 	"testing"
 
@@ -67,67 +66,6 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// Intervals from research/distill-eval.md, checked there against another
-// implementation; exact p-values likewise.
-func TestIntervals(t *testing.T) {
-	for _, c := range []struct {
-		passed, n int
-		low, high float64
-	}{{12669, 20000, 62.7, 64.0}, {633, 1000, 60.3, 66.2}, {127, 200, 56.6, 69.9}, {63, 100, 53.2, 71.8}, {176, 200, 82.8, 91.8}, {0, 0, 0, 100}} {
-		low, high := wilson(c.passed, c.n)
-		if math.Abs(100*low-c.low) > 0.05 || math.Abs(100*high-c.high) > 0.05 {
-			t.Errorf("%d of %d: %.2f to %.2f, want %v to %v", c.passed, c.n, 100*low, 100*high, c.low, c.high)
-		}
-	}
-	for _, c := range []struct {
-		fixed, broken int
-		p             float64
-	}{{5, 15, 0.041}, {10, 25, 0.017}, {0, 5, 0.0625}, {0, 6, 0.031}, {0, 0, 1}, {7, 7, 1}} {
-		if p := mcnemar(c.fixed, c.broken); math.Abs(p-c.p) > 5e-4 {
-			t.Errorf("%d against %d: p %.4f, want %v", c.fixed, c.broken, p, c.p)
-		}
-	}
-}
-
-func TestHolm(t *testing.T) {
-	tests := []pairing{{p: 0.04}, {p: 0.01}, {p: 0.03}}
-	holm(tests)
-	for i, want := range []float64{0.06, 0.03, 0.06} {
-		if math.Abs(tests[i].p-want) > 1e-12 {
-			t.Errorf("test %d: %v, want %v", i, tests[i].p, want)
-		}
-	}
-}
-
-func TestCells(t *testing.T) {
-	type c struct {
-		title      string
-		markdown   bool
-		start, end int
-		text       string
-	}
-	for name, tt := range map[string]struct {
-		src  string
-		want []c
-	}{
-		"two":        {"# %% One\nx = 1\n# %% [markdown] Two id=7\n# # Title\n#\n# text\n", []c{{"One", false, 1, 2, "x = 1"}, {"Two", true, 3, 6, "# Title\n\ntext"}}},
-		"no marker":  {"x = 1\ny = 2", []c{{"", false, 1, 2, "x = 1\ny = 2"}}},
-		"text first": {"x = 1\n# %%\ny = 2\n", []c{{"", false, 1, 1, "x = 1"}, {"", false, 2, 3, "y = 2"}}},
-		"blank head": {"\n\n# %% A\nx\n", []c{{"A", false, 1, 4, "x"}}},
-		"string":     {"# %% [md]\n\"\"\"\n# Hello\n\"\"\"\n", []c{{"", true, 1, 4, "# Hello"}}},
-		"crlf":       {"# %% A\r\nx\r\n", []c{{"A", false, 1, 2, "x"}}},
-		"empty":      {"", []c{{"", false, 1, 1, ""}}},
-	} {
-		var got []c
-		for _, x := range cells(tt.src) {
-			got = append(got, c{x.Title, x.Markdown, x.Start, x.End, x.Text})
-		}
-		if !slices.Equal(got, tt.want) {
-			t.Errorf("%s: %+v, want %+v", name, got, tt.want)
-		}
-	}
-}
-
 func TestInert(t *testing.T) {
 	for in, want := range map[string]string{
 		"plain\ttext\n": "plain\ttext\n", "a\r\nb\rc": "a\nb␍c", "\x00\x1b[31m\x7f": "␀␛[31m␡", "\u202eabc\u2069": "⟨U+202E⟩abc⟨U+2069⟩",
@@ -164,7 +102,7 @@ func TestHighlightKeepsTheText(t *testing.T) {
 }
 
 func TestDiff(t *testing.T) {
-	write := func(ls []diffLine) string {
+	write := func(ls []DiffLine) string {
 		s := ""
 		for _, l := range ls {
 			s += l.Sign() + l.Text + "\n"
@@ -172,15 +110,15 @@ func TestDiff(t *testing.T) {
 		return s
 	}
 	a := "1\n2\n3\n4\n5\n6\n7\n8\n9"
-	if d := diff(a, a); d != nil {
+	if d := Diff(a, a); d != nil {
 		t.Errorf("a text differs from itself: %v", d)
 	}
-	got := write(diff(a, "1\n2\n3\nfour\n5\n6\n7\n8\n9\n10"))
+	got := write(Diff(a, "1\n2\n3\nfour\n5\n6\n7\n8\n9\n10"))
 	want := " 2\n 3\n-4\n+four\n 5\n 6\n@…\n 8\n 9\n+10\n"
 	if got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
-	if got := write(diff("a", "b")); got != "-a\n+b\n" {
+	if got := write(Diff("a", "b")); got != "-a\n+b\n" {
 		t.Errorf("got %q", got)
 	}
 }

@@ -98,7 +98,7 @@ func trialsOfData(d event.SweepData) []sweepTrial {
 // its curve.
 func TestUnfinishedStep(t *testing.T) {
 	f := newFixture(t)
-	source, err := f.st.Blobs.Put([]byte(notebook))
+	source, err := f.st.Blobs.Put([]byte(script))
 	f.ok(err)
 	f.ok(f.st.BeginRun(store.Run{ID: "0abcdef0", Notebook: "nb.star", Source: source, Started: noon}))
 	st := f.step("data.jsonl", "dataset", "rows", 0.1, 0, map[string]any{"rows": 500})

@@ -82,7 +82,7 @@ func spoken(page string) string {
 func TestComparePageSaysWhoLeads(t *testing.T) {
 	f := newFixture(t)
 	a := f.run(trial{id: "1f3a9c0d", lr: 2e-3, patience: 3, loss: 0.35, share: 0.80, ended: true})
-	b := f.run(trial{id: "2b0a1b2c", lr: 1e-3, patience: 3, loss: 0.42, share: 0.77, hits: true, ended: true, text: notebook + "print('more')\n"})
+	b := f.run(trial{id: "2b0a1b2c", lr: 1e-3, patience: 3, loss: 0.42, share: 0.77, hits: true, ended: true, text: script + "print('more')\n"})
 	text := spoken(f.page(b, a))
 	for _, want := range []string{
 		"lr 0.002 (run 1f3a9c0d) leads with 90.0 % (95 % interval 88.2–91.5, n 1,250).",
@@ -199,7 +199,7 @@ func TestPageOfAThousandRuns(t *testing.T) {
 	var runs []string
 	for i := range 1000 {
 		id := fmt.Sprintf("%08x", i)
-		source, err := f.st.Blobs.Put([]byte(notebook))
+		source, err := f.st.Blobs.Put([]byte(script))
 		f.ok(err)
 		f.ok(f.st.BeginRun(store.Run{ID: id, Notebook: "nb.star", Source: source, Started: noon, Params: encode(map[string]any{
 			"lr": param(1e-5*float64(i), 1e-3, "learning rate"), "seed": param(i, 0, ""), "r": param(8<<(i%4), 8, ""),
@@ -227,7 +227,7 @@ func TestPageOfAThousandRuns(t *testing.T) {
 
 func TestPageOfALargeRun(t *testing.T) {
 	f := newFixture(t)
-	source, err := f.st.Blobs.Put([]byte(notebook + strings.Repeat("x = 1 # "+strings.Repeat("long ", 500)+"\n", 900)))
+	source, err := f.st.Blobs.Put([]byte(script + strings.Repeat("x = 1 # "+strings.Repeat("long ", 500)+"\n", 900)))
 	f.ok(err)
 	f.ok(f.st.BeginRun(store.Run{ID: "abcdef01", Notebook: "nb.star", Source: source, Started: noon}))
 	for i := range 60 {

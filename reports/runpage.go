@@ -7,6 +7,7 @@ import (
 
 	"starbook/runtime/cas"
 	"starbook/runtime/event"
+	"starbook/runtime/notebook"
 	"starbook/runtime/store"
 )
 
@@ -32,7 +33,7 @@ type runPage struct {
 
 // cellView is a cell with its outputs.
 type cellView struct {
-	cell
+	notebook.Cell
 	ID      string
 	Source  html // what is written in it
 	Outputs []html

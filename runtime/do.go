@@ -82,14 +82,23 @@ func (r *Run) do(ctx context.Context, c *call, key cas.Digest, spec Spec, work W
 	return r.work(ctx, c, &Step{run: r, key: key, spec: spec, scratch: scratch}, work)
 }
 
-// hit looks the step up. A row whose bytes are gone does not count.
-func (r *Run) hit(c *call, key cas.Digest, spec Spec) (Artifact, bool, error) {
-	st, err := r.Store.Step(key)
+// lookUp finds a finished step. A row whose bytes are gone does not count.
+func (r *Run) lookUp(key cas.Digest) (st store.Step, ok bool, err error) {
+	st, err = r.Store.Step(key)
 	if errors.Is(err, store.ErrNotFound) || err == nil && !r.whole(st) {
-		return Artifact{}, false, nil
+		return st, false, nil
 	}
+	return st, err == nil, err
+}
+
+// hit answers from the store, if it can.
+func (r *Run) hit(c *call, key cas.Digest, spec Spec) (Artifact, bool, error) {
+	st, ok, err := r.lookUp(key)
 	if err != nil {
 		return Artifact{}, false, fmt.Errorf("%s: looking for step %s: %w", spec.Name, key.Short(), err)
+	}
+	if !ok {
+		return Artifact{}, false, nil
 	}
 	r.emitStep(key, spec, event.Event{Kind: event.StepHit, Value: st.Seconds, Data: usd(st.CostUSD)})
 	u := r.use(c, key, spec)
@@ -97,7 +106,12 @@ func (r *Run) hit(c *call, key cas.Digest, spec Spec) (Artifact, bool, error) {
 	if err := r.Store.PutUse(u); err != nil {
 		return Artifact{}, false, err
 	}
-	return Artifact{Kind: st.Kind, Digest: st.Output, Refs: st.Refs, Summary: st.Summary, Step: key}, true, nil
+	return made(st), true, nil
+}
+
+// made is what a finished step made.
+func made(st store.Step) Artifact {
+	return Artifact{Kind: st.Kind, Digest: st.Output, Refs: st.Refs, Summary: st.Summary, Step: st.Key}
 }
 
 // clear forgets a finished step that is to be done again. What an unfinished

@@ -58,13 +58,9 @@ func (r *Run) emit(e event.Event) {
 	}
 }
 
-// emitStep sends an event about a step. Name says which built-in it is, except
-// for a metric, whose name is the series'.
+// emitStep sends an event about a step. Name says which built-in it is.
 func (r *Run) emitStep(key cas.Digest, spec Spec, e event.Event) {
-	e.Step, e.Cell, e.Line = key.String(), spec.Cell, spec.Line
-	if e.Kind != event.Metric {
-		e.Name = spec.Name
-	}
+	e.Step, e.Name, e.Cell, e.Line = key.String(), spec.Name, spec.Cell, spec.Line
 	r.emit(e)
 }
 

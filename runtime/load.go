@@ -63,24 +63,10 @@ func (l *loader) exec(t *starlark.Thread, name string, src []byte) (starlark.Str
 
 // Check returns a *ScriptError if the notebook's text is not in the syntax of Starlark.
 func (n *Notebook) Check() error {
-	_, err := dialect.Parse(n.Path, n.Source, 0)
-	if err == nil {
-		return nil
+	if _, err := dialect.Parse(n.Path, n.Source, 0); err != nil {
+		return n.located(err, map[string][]byte{n.Path: n.Source})
 	}
-	e := &ScriptError{File: n.Path, Frames: frames(err), Cause: err}
-	if msg, ok := syntaxMessage(err); ok {
-		e.Cause = errors.New(msg)
-	}
-	if pos, ok := syntaxPosition(err); ok {
-		e.Line, e.Col, e.Cell = int(pos.Line), int(pos.Col), n.Cell(int(pos.Line))
-		if lines := strings.Split(string(n.Source), "\n"); e.Line >= 1 && e.Line <= len(lines) {
-			e.Source = strings.TrimSuffix(lines[e.Line-1], "\r")
-		}
-	}
-	if e.Cell > 0 {
-		e.Title = n.Cells[e.Cell-1].Title
-	}
-	return e
+	return nil
 }
 
 // load implements Starlark's load: module is relative to the file that says

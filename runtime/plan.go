@@ -114,12 +114,12 @@ func (p *Plan) Halt(what string) {
 // foresee says what Do would do.
 func (r *Run) foresee(key cas.Digest, spec Spec) (Artifact, error) {
 	if !r.isFresh(spec.Name) {
-		st, err := r.Store.Step(key)
-		if err == nil && r.whole(st) {
+		st, ok, err := r.lookUp(key)
+		if ok {
 			r.plan.add(&Planned{Spec: spec, Key: key, State: WillHit, Done: st})
-			return Artifact{Kind: st.Kind, Digest: st.Output, Refs: st.Refs, Summary: st.Summary, Step: key}, nil
+			return made(st), nil
 		}
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
+		if err != nil {
 			return Artifact{}, err
 		}
 	}

@@ -29,23 +29,20 @@ const (
 // configuration are not: they are large, or hold secrets.
 var sources = []string{".star", ".go", ".py", ".sh", ".md"}
 
-// environment returns what the run ran on, with the caller's facts on top.
-func environment(given map[string]string) map[string]string {
+// environment returns what the run ran on.
+func environment() map[string]string {
 	env := map[string]string{
 		"go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH,
-		"cpus": fmt.Sprint(runtime.NumCPU()), "starbook": revision(),
+		"cpus": fmt.Sprint(runtime.NumCPU()), "starbook": Revision(),
 	}
 	if host, err := os.Hostname(); err == nil {
 		env["host"] = host
 	}
-	for k, v := range given {
-		env[k] = v
-	}
 	return env
 }
 
-// revision returns the version of this binary.
-func revision() string {
+// Revision says which source this binary was built from.
+func Revision() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
@@ -54,9 +51,9 @@ func revision() string {
 	for _, s := range info.Settings {
 		switch {
 		case s.Key == "vcs.revision":
-			rev = s.Value
+			rev = s.Value[:min(12, len(s.Value))]
 		case s.Key == "vcs.modified" && s.Value == "true":
-			dirty = "+dirty"
+			dirty = "+changes"
 		}
 	}
 	return rev + dirty

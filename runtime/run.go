@@ -37,12 +37,11 @@ type Run struct {
 	Params    map[string]string // what -p said
 	Fresh     []string          // names of steps to do again; "all" for every step
 	Argv      []string
-	Env       map[string]string // facts for the record, besides those Exec knows
-	Sweep     string            // 8 hex digits, if the run is a trial of a sweep
-	Trial     int               // its number there, from 1
-	Objective store.Objective   // of the sweep
-	MaxSteps  uint64            // 0: DefaultMaxSteps
-	MaxHeap   uint64            // 0: DefaultMaxHeap; best effort, looked at ten times a second
+	Sweep     string          // 8 hex digits, if the run is a trial of a sweep
+	Trial     int             // its number there, from 1
+	Objective store.Objective // of the sweep
+	MaxSteps  uint64          // 0: DefaultMaxSteps
+	MaxHeap   uint64          // 0: DefaultMaxHeap; best effort, looked at ten times a second
 
 	working atomic.Int64 // steps at work
 	plan    *Plan        // nil: the run works
@@ -134,7 +133,7 @@ func (r *Run) begin(ctx context.Context) error {
 	commit, dirty := gitState(ctx, filepath.Dir(r.Notebook.Path), r.Store.Blobs)
 	err = r.Store.BeginRun(store.Run{
 		ID: r.ID, Notebook: r.Notebook.Path, Source: source, Params: json.RawMessage("{}"), Argv: r.Argv,
-		Started: time.Now().UTC(), Status: store.Running, GitCommit: commit, GitDirty: dirty, Env: environment(r.Env),
+		Started: time.Now().UTC(), Status: store.Running, GitCommit: commit, GitDirty: dirty, Env: environment(),
 		Sweep: r.Sweep, Trial: r.Trial, Objective: r.Objective,
 	})
 	if err != nil {

@@ -3,9 +3,11 @@ package runtime
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"starbook/runtime/cas"
 	"starbook/runtime/store"
@@ -53,6 +55,39 @@ func (r *Run) Sharing(spec Spec, what string, args json.RawMessage) (dir string)
 		return ""
 	}
 	return r.Store.ScratchDir(sharedKey(spec, what, args))
+}
+
+// Once returns what several steps need, and what is itself a function of a Spec: found, or
+// worked while the others wait, here or in other processes. It is kept as the result of a
+// step, but in no run's list of steps: whether a run asks for it depends on what else the
+// store holds.
+func (s *Step) Once(ctx context.Context, spec Spec, work func(context.Context) (Artifact, error)) (Artifact, error) {
+	r, key := s.run, spec.Fingerprint()
+	renew := r.renew(spec.Name, key)
+	if !renew {
+		if st, ok, err := r.lookUp(key); ok || err != nil {
+			return made(st), err
+		}
+	}
+	_, unlock, err := r.Store.LockStep(ctx, key)
+	if err != nil {
+		return Artifact{}, err
+	}
+	defer unlock()
+	if !renew { // another process may have made it while we waited
+		if st, ok, err := r.lookUp(key); ok || err != nil {
+			return made(st), err
+		}
+	}
+	if err := r.clear(key); err != nil {
+		return Artifact{}, err
+	}
+	begun := time.Now()
+	art, err := work(ctx)
+	if err == nil {
+		err = r.commit(&art, &Step{run: r, key: key, spec: spec}, time.Since(begun).Seconds())
+	}
+	return art, errors.Join(err, r.Store.RemoveScratch(key))
 }
 
 // renew reports whether what is shared under key is to be forgotten: once in a run that

@@ -109,9 +109,10 @@ func (s *Step) PutTree(t cas.Tree) (cas.Digest, error) {
 	return g, nil
 }
 
-// Metric adds the point (x, v) to the series called name.
+// Metric adds the point (x, v) to the series called name, and shows it.
 func (s *Step) Metric(name string, x int64, v float64) {
-	s.emit(event.Event{Kind: event.Metric, Name: name, X: x, Value: v})
+	s.run.Store.Point(s.key, name, x, v)
+	s.Show(name, x, v)
 }
 
 // Show tells whoever is watching a number that is not kept, because it is no

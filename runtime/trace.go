@@ -15,13 +15,7 @@ func (r *Run) scriptError(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	e := &ScriptError{Cause: err, Frames: frames(err)}
-	var eval *starlark.EvalError
-	if errors.As(err, &eval) {
-		e.Cause = cause(eval)
-	} else if msg, ok := syntaxMessage(err); ok {
-		e.Cause = errors.New(msg)
-	}
+	e := r.Notebook.located(err, r.sources)
 	if lost := r.Store.Err(); lost != nil {
 		e.Cause = lost
 	} else if p := prunedBy(ctx); p != nil {
@@ -32,19 +26,34 @@ func (r *Run) scriptError(ctx context.Context, err error) error {
 	if len(e.Frames) == 0 {
 		return e.Cause
 	}
+	return e
+}
+
+// located says where in the notebook, or in one of the other sources, err came from.
+func (n *Notebook) located(err error, sources map[string][]byte) *ScriptError {
+	e := &ScriptError{Cause: err, Frames: frames(err)}
+	var eval *starlark.EvalError
+	if errors.As(err, &eval) {
+		e.Cause = cause(eval)
+	} else if msg, ok := syntaxMessage(err); ok {
+		e.Cause = errors.New(msg)
+	}
+	if len(e.Frames) == 0 {
+		return e
+	}
 	last := e.Frames[len(e.Frames)-1]
 	e.File, e.Line, e.Col = last.File, last.Line, last.Col
-	if lines := strings.Split(string(r.sources[e.File]), "\n"); e.Line >= 1 && e.Line <= len(lines) {
+	if lines := strings.Split(string(sources[e.File]), "\n"); e.Line >= 1 && e.Line <= len(lines) {
 		e.Source = strings.TrimSuffix(lines[e.Line-1], "\r")
 	}
 	for _, f := range e.Frames {
-		if f.File == r.Notebook.Path {
-			e.Cell = r.Notebook.Cell(f.Line)
+		if f.File == n.Path {
+			e.Cell = n.Cell(f.Line)
 			break
 		}
 	}
 	if e.Cell > 0 {
-		e.Title = r.Notebook.Cells[e.Cell-1].Title
+		e.Title = n.Cells[e.Cell-1].Title
 	}
 	return e
 }

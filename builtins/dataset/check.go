@@ -248,14 +248,14 @@ func leaveOutCommon(sets [][]uint32) {
 func nameOf(rows []Row, i int) string { return fmt.Sprintf("row %d, %s", i+1, ID(rows[i])) }
 
 // plain hashes what makes a row another one than others.
-func (x exchange) plain() uint64 { return hash(plainText(x.prompt) + "\x00" + plainText(x.completion)) }
+func (x exchange) plain() uint64 { return hash(Fold(x.prompt) + "\x00" + Fold(x.completion)) }
 
 func sameText(x, y exchange) bool {
-	return plainText(x.prompt) == plainText(y.prompt) && plainText(x.completion) == plainText(y.completion)
+	return Fold(x.prompt) == Fold(y.prompt) && Fold(x.completion) == Fold(y.completion)
 }
 
-// plainText folds what does not make a text another one.
-func plainText(s string) string { return strings.Join(strings.Fields(strings.ToLower(s)), " ") }
+// Fold takes from a text what does not make it another one: case and white space.
+func Fold(s string) string { return strings.Join(strings.Fields(strings.ToLower(s)), " ") }
 
 // skewed is the share of rows above which a prompt is told, and fewRows what no
 // prompt is told for.
@@ -275,7 +275,7 @@ func skew(rows []Row, stays func(int) bool) []Finding {
 			continue
 		}
 		total++
-		key := hash(plainText(exchangeOf(r).prompt))
+		key := hash(Fold(exchangeOf(r).prompt))
 		g := groups[key]
 		if g == nil {
 			g = &group{first: i}

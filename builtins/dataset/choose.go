@@ -6,33 +6,20 @@ import (
 	"slices"
 )
 
-// A Dropped is a row that Dedup left out. Rows count from 0.
-type Dropped struct {
-	Row, Kept  int    // places of the row and of its equal that stays
-	ID, KeptID string // and their names
-}
-
-// Dedup keeps the first of all rows that are equal in the given fields, in
-// all but id and parent if none is given. A row without one of the fields is
-// an error.
-func Dedup(rows []Row, fields ...string) ([]Row, []Dropped, error) {
-	var kept []Row
-	var dropped []Dropped
-	first := map[string]int{}
+// Dedup says which rows equal an earlier one in the given fields, in all but id and
+// parent if none is given. A row without one of the fields is an error.
+func Dedup(rows []Row, fields ...string) (gone []bool, err error) {
+	gone = make([]bool, len(rows))
+	seen := map[string]bool{}
 	var b []byte
 	for i, r := range rows {
-		var err error
 		if b, err = appendKey(b[:0], r, fields); err != nil {
-			return nil, nil, fmt.Errorf("dataset: dedup: row %d, %s: %w", i+1, ID(r), err)
+			return nil, fmt.Errorf("dataset: dedup: row %d, %s: %w", i+1, ID(r), err)
 		}
-		if k, twice := first[string(b)]; twice {
-			dropped = append(dropped, Dropped{i, k, ID(r), ID(rows[k])})
-			continue
-		}
-		first[string(b)] = i
-		kept = append(kept, r)
+		gone[i] = seen[string(b)]
+		seen[string(b)] = true
 	}
-	return kept, dropped, nil
+	return gone, nil
 }
 
 // appendKey appends what makes rows equal.

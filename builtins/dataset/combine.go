@@ -1,60 +1,25 @@
 package dataset
 
-// A Source is rows with the name that reports call them.
-type Source struct {
-	Name string
-	Rows []Row
-}
+import "slices"
 
-// Combined says what Combine found.
-type Combined struct {
-	Counts  []Count // rows of each source, in the order given
-	Clashes []Clash // in the order of their second row
-}
-
-// A Count is how many rows have a name or value.
-type Count struct {
-	Key string
-	N   int
-}
-
-// A Clash is an id of two rows. Rows without an id never clash.
-type Clash struct {
-	ID            string
-	First, Second string // their sources
-	Same          bool   // the rows are equal: one is superfluous, but not wrong
-}
-
-// Combine puts the rows of all sources one after the other. Every row is
-// kept; what to do about clashes is for the caller to say.
-func Combine(sources ...Source) ([]Row, Combined) {
-	type place struct {
-		row    Row
-		source string
-	}
-	var all []Row
-	var found Combined
-	seen := map[string]place{}
-	for _, s := range sources {
-		found.Counts = append(found.Counts, Count{s.Name, len(s.Rows)})
-		for _, r := range s.Rows {
-			all = append(all, r)
-			id, ok := Text(r, "id")
-			if !ok || id == "" {
-				continue
-			}
-			if first, twice := seen[id]; twice {
-				found.Clashes = append(found.Clashes, Clash{id, first.source, s.Name, equal(first.row, r)})
-			} else {
-				seen[id] = place{r, s.Name}
-			}
+// Combine puts the rows of all parts one after the other; what to do about clashes is for
+// the caller to say. They are the ids that a row has in common with an earlier one that is
+// another row: of equal ones one is superfluous, but not wrong. Rows without an id never clash.
+func Combine(parts ...[]Row) (all []Row, clashes []string) {
+	all = slices.Concat(parts...)
+	seen := map[string]Row{}
+	for _, r := range all {
+		id, ok := Text(r, "id")
+		if !ok || id == "" {
+			continue
+		}
+		first, twice := seen[id]
+		switch {
+		case !twice:
+			seen[id] = r
+		case !equalValues(first, r):
+			clashes = append(clashes, id)
 		}
 	}
-	return all, found
-}
-
-func equal(a, b Row) bool {
-	x, errX := AppendJSON(nil, a)
-	y, errY := AppendJSON(nil, b)
-	return errX == nil && errY == nil && string(x) == string(y)
+	return all, clashes
 }

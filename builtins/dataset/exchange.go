@@ -54,12 +54,12 @@ func (x exchange) empty() string {
 }
 
 func (x exchange) same() string {
-	c := plainText(x.completion)
+	c := Fold(x.completion)
 	switch {
 	case c == "":
-	case c == plainText(x.prompt):
+	case c == Fold(x.prompt):
 		return "the completion is the prompt"
-	case c == plainText(x.guess):
+	case c == Fold(x.guess):
 		return "the completion is the student's answer"
 	}
 	return ""

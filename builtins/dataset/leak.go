@@ -113,7 +113,7 @@ func (l *Leaks) look(r Row, related bool, note func(item int, how, row string)) 
 			note(i, how, id)
 		}
 	}
-	l.texts(r, func(text string) {
+	texts(r, func(text string) {
 		w := wordsOf(text)
 		if len(w) == 0 {
 			return
@@ -133,18 +133,18 @@ func (l *Leaks) look(r Row, related bool, note func(item int, how, row string)) 
 }
 
 // texts visits every text of a row but what names it.
-func (l *Leaks) texts(v any, visit func(string)) {
+func texts(v any, visit func(string)) {
 	switch v := v.(type) {
 	case string:
 		visit(v)
 	case []any:
 		for _, x := range v {
-			l.texts(x, visit)
+			texts(x, visit)
 		}
 	case map[string]any:
 		for k, x := range v {
 			if k != "id" && k != "parent" {
-				l.texts(x, visit)
+				texts(x, visit)
 			}
 		}
 	}

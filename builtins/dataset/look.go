@@ -5,6 +5,12 @@ import (
 	"slices"
 )
 
+// A Count is how many rows have a value.
+type Count struct {
+	Key string
+	N   int
+}
+
 // CountBy counts the rows by the value of a field, the most frequent first, of
 // equals by value. Text stands as it is, other values as JSON. missing is how
 // many rows lack the field.

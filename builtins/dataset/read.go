@@ -13,9 +13,9 @@ import (
 	"unicode/utf8"
 )
 
-// MaxLine is the longest line that is read, in bytes. A longer one is most
+// maxLine is the longest line that is read, in bytes. A longer one is most
 // often a file of another kind.
-const MaxLine = 32 << 20
+const maxLine = 32 << 20
 
 // An Error says where a file is bad.
 type Error struct {
@@ -209,8 +209,8 @@ func readLine(in *bufio.Reader, buf []byte) ([]byte, error) {
 	for {
 		part, err := in.ReadSlice('\n')
 		buf = append(buf, part...)
-		if len(buf) > MaxLine {
-			return nil, fmt.Errorf("the line is longer than %d MB: is this a file of another kind?", MaxLine>>20)
+		if len(buf) > maxLine {
+			return nil, fmt.Errorf("the line is longer than %d MB: is this a file of another kind?", maxLine>>20)
 		}
 		if err == bufio.ErrBufferFull {
 			continue

@@ -17,6 +17,26 @@ import (
 // it; within a part they keep their order. A part that would be empty is an
 // error.
 func Split(rows []Row, fractions []float64, seed uint64) ([][]Row, error) {
+	roots, err := Roots(rows)
+	if err != nil {
+		return nil, err
+	}
+	places, err := SplitRoots(roots, fractions, seed)
+	if err != nil {
+		return nil, err
+	}
+	parts := make([][]Row, len(places))
+	for p, list := range places {
+		for _, i := range list {
+			parts[p] = append(parts[p], rows[i])
+		}
+	}
+	return parts, nil
+}
+
+// SplitRoots is Split where only the Roots of the rows are at hand: it returns the
+// places of each part's rows.
+func SplitRoots(roots []string, fractions []float64, seed uint64) ([][]int, error) {
 	sum := 0.0
 	for _, f := range fractions {
 		if !(f > 0 && f <= 1) {
@@ -27,19 +47,14 @@ func Split(rows []Row, fractions []float64, seed uint64) ([][]Row, error) {
 	if math.Abs(sum-1) > 1e-9 {
 		return nil, fmt.Errorf("dataset: split: the fractions add up to %v, not to 1", sum)
 	}
-	roots, err := Roots(rows)
-	if err != nil {
-		return nil, err
-	}
 	part := deal(roots, fractions, seed)
-	parts := make([][]Row, len(fractions))
-	for i, r := range rows {
-		p := part[roots[i]]
-		parts[p] = append(parts[p], r)
+	parts := make([][]int, len(fractions))
+	for i, r := range roots {
+		parts[part[r]] = append(parts[part[r]], i)
 	}
 	for i, p := range parts {
 		if len(p) == 0 {
-			return nil, fmt.Errorf("dataset: split: part %d of %d is empty: %d rows of %d families are too few", i+1, len(parts), len(rows), len(part))
+			return nil, fmt.Errorf("dataset: split: part %d of %d is empty: %d rows of %d families are too few", i+1, len(parts), len(roots), len(part))
 		}
 	}
 	return parts, nil

@@ -1,5 +1,4 @@
-// Package grade decides whether an answer is right, and says how sure a pass
-// rate is.
+// Package grade decides whether an answer is right.
 //
 // A Grader sees one answer. All runs a Grader over many and keeps apart what a
 // pass rate must not mix: an answer that is wrong, one that was cut off, one

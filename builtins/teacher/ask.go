@@ -90,10 +90,10 @@ func Ask(ctx context.Context, t Teacher, l Ledger, requests iter.Seq[Request], o
 		})
 	}
 feed:
-	for r := range requests {
-		q := a.question(r)
-		if !a.first(q.key) {
-			continue
+	for q, err := range a.questions(requests) {
+		if err != nil {
+			cancel(err)
+			break
 		}
 		select {
 		case work <- q:
@@ -138,11 +138,55 @@ type question struct {
 	Request
 	canonical []byte
 	key       Key
+	unknown   time.Time // when the ledger had no answer; zero: it may have one
 }
 
 func (a *asker) question(r Request) question {
 	canonical, key := r.Canonical(a.teacher.Spec().Provider)
-	return question{r, canonical, key}
+	return question{Request: r, canonical: canonical, key: key}
+}
+
+// ahead is how many questions the ledger is looked through for at once: a transaction for
+// each would cost as much as sending them. What was not there is not looked for again
+// within absent, in which another process hardly answers it.
+const (
+	ahead  = 128
+	absent = time.Second
+)
+
+// questions are those that are to be put.
+func (a *asker) questions(requests iter.Seq[Request]) iter.Seq2[question, error] {
+	return func(yield func(question, error) bool) {
+		var list []question
+		pass := func() bool {
+			keys := make([]Key, len(list))
+			for i, q := range list {
+				keys[i] = q.key
+			}
+			answered, err := a.ledger.Answered(keys)
+			now := time.Now()
+			for _, q := range list {
+				if !answered[q.key] {
+					q.unknown = now
+				}
+				if !yield(q, err) {
+					return false
+				}
+			}
+			list = list[:0]
+			return true
+		}
+		for r := range requests {
+			// At work from here on, so that one is not asked again that is answered meanwhile.
+			if q := a.question(r); a.first(q.key) {
+				list = append(list, q)
+			}
+			if len(list) == ahead && !pass() {
+				return
+			}
+		}
+		pass()
+	}
 }
 
 // first reports whether a question is to be put: none that is equal is at work, and
@@ -228,8 +272,10 @@ func (a *asker) failed(key Key, err error) error {
 
 // one answers one request, from the ledger or, after so many sends, from the teacher.
 func (a *asker) one(ctx, sent context.Context, q question) (reply Reply, sends int, err error) {
-	if reply, ok, err := recall(a.teacher, a.ledger, q.key, q.MaxTokens); ok || err != nil {
-		return reply, 0, err
+	if time.Since(q.unknown) > absent {
+		if reply, ok, err := recall(a.teacher, a.ledger, q.key, q.MaxTokens); ok || err != nil {
+			return reply, 0, err
+		}
 	}
 	if err := a.teacher.Check(q.Request); err != nil {
 		return Reply{}, 0, &Error{Fault: Rejected, Provider: a.teacher.Spec().Provider, Message: err.Error(), err: err}

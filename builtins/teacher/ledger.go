@@ -6,6 +6,9 @@ type Ledger interface {
 	// that ended by itself, or one that was cut off at maxTokens or later. Its
 	// reply holds the body; the teacher reads it.
 	Answer(k Key, maxTokens int) (Reply, bool, error)
+	// Answered returns those of the keys for which an answer was received, usable
+	// under some limit on tokens.
+	Answered(keys []Key) (map[Key]bool, error)
 	// Begin journals that a request is about to be sent. It is durable on return.
 	Begin(a Attempt) (id int64, err error)
 	// End keeps what came back: never later than what is journalled after End has

@@ -43,6 +43,14 @@ func (b *book) Answer(k Key, maxTokens int) (Reply, bool, error) {
 	return Reply{}, false, nil
 }
 
+func (b *book) Answered(keys []Key) (map[Key]bool, error) {
+	found := map[Key]bool{}
+	for _, k := range keys {
+		_, found[k], _ = b.Answer(k, 0)
+	}
+	return found, nil
+}
+
 func (b *book) Begin(a Attempt) (int64, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -60,7 +60,7 @@ func TestBF16(t *testing.T) {
 				}
 				t.Cleanup(func() { d[i].Close() })
 			}
-			gputest.Conform(t, d[1], 1e-2)
+			gputest.Conform(t, d[1], 1e-2, "matmul", "matmul blocks", "matmul rows") // the others are those of TestConform
 			gputest.Same(t, d[0], d[1], "matmul")
 		})
 	}

@@ -70,8 +70,25 @@ long gemm_block(int isa, long k) {
 
 long gemm_scratch(void) { return (GEMM_ROWS + 16 + 32) * BLOCK; }
 
-#if defined(__x86_64__) && defined(__linux__)
+#if defined(__x86_64__)
 #include <cpuid.h>
+
+// avx2 reports whether the CPU has all that avx2.h is compiled for. Not every compiler's
+// __builtin_cpu_supports knows F16C.
+static int avx2(void) {
+  unsigned a, b, c, d;
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2") &&
+         __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+
+// avx512 does the same for avx512.h, whose conversion of halves is part of AVX-512.
+static int avx512(void) {
+  return avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+}
+#endif
+
+#if defined(__x86_64__) && defined(__linux__)
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -88,9 +105,8 @@ static int amx(void) { return 0; }
 
 int isa_best(void) {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq")) return amx() ? ISA_AMX : ISA_AVX512;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return ISA_AVX2;
+  if (avx512()) return amx() ? ISA_AMX : ISA_AVX512;
+  if (avx2()) return ISA_AVX2;
 #endif
   return ISA_128;
 }

@@ -13,11 +13,11 @@ import (
 	"starbook/gpu/ref"
 )
 
-// Conform runs every operation of dev over many shapes and compares the
-// results with the reference in float64. The largest error of a result may be
+// Conform runs the named operations of dev, or all, over many shapes and compares
+// the results with the reference in float64. The largest error of a result may be
 // tol times its largest element, or tol if that is below 1.
-func Conform(t *testing.T, dev gpu.Device, tol float64) {
-	compare(t, dev, ref.New64(), tol, nil)
+func Conform(t *testing.T, dev gpu.Device, tol float64, ops ...string) {
+	compare(t, dev, ref.New64(), tol, ops)
 	t.Run("rows", func(t *testing.T) { independent(t, dev) })
 	t.Run("cuts", func(t *testing.T) { uncut(t, dev) })
 	t.Run("dropout", func(t *testing.T) { dropout(t, dev) })

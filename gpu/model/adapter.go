@@ -20,6 +20,7 @@ type Adapter struct {
 	head    branch
 	width   int // the largest sum of ranks at one site
 	saved   []saved
+	first   []float32 // what Params began with and the base gave up; nil: nothing
 }
 
 // A site is where projections share an input, so that their A matrices, which
@@ -47,7 +48,7 @@ type branch struct {
 }
 
 // NewAdapter returns an adapter whose A is what PEFT makes of the same seed and
-// whose B is zero, so that it changes nothing yet.
+// whose B is zero, so that it changes nothing yet; or as l.Init says.
 func NewAdapter(m *Transformer, l LoRA) (*Adapter, error) {
 	if len(l.Save) > 0 {
 		return nil, fmt.Errorf("model: lora: modules to save (%s) are read from adapters of PEFT, and not trained here", strings.Join(l.Save, ", "))
@@ -55,6 +56,17 @@ func NewAdapter(m *Transformer, l LoRA) (*Adapter, error) {
 	a, err := layAdapter(m.dev, m.Config, l)
 	if err != nil {
 		return nil, fmt.Errorf("model: %w", err)
+	}
+	if l.Init == PiSSA {
+		err := a.principal(m)
+		if err == nil {
+			err = a.Params.Write(a.first)
+		}
+		if err != nil {
+			a.Close()
+			return nil, fmt.Errorf("model: %w", err)
+		}
+		return a, nil
 	}
 	if m.outline {
 		return a, nil

@@ -43,7 +43,8 @@ func (a *Adapter) SaveValues(dir, base string, values []float32) error {
 	}
 	tensors := make([]safetensors.Tensor, len(a.Params.Tensors))
 	for i, t := range a.Params.Tensors {
-		raw, err := safetensors.AppendF32(nil, "F32", values[t.From:t.From+t.Len()])
+		t, values := a.whole(t, values)
+		raw, err := safetensors.AppendF32(nil, "F32", values)
 		if err != nil {
 			return fmt.Errorf("model: %w", err)
 		}
@@ -65,7 +66,7 @@ func (a *Adapter) SaveValues(dir, base string, values []float32) error {
 	if err := safetensors.WriteFile(path, tensors, map[string]string{"format": "pt"}, nil); err != nil {
 		return fmt.Errorf("model: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, adapterConfig), a.LoRA.json(base), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, adapterConfig), a.LoRA.whole().json(base), 0o644); err != nil {
 		return fmt.Errorf("model: %w", err)
 	}
 	return nil

@@ -51,9 +51,21 @@ func readGeneration(dir string) (Generation, error) {
 
 // Stops returns the tokens that end a completion: those of
 // generation_config.json, or else of config.json.
-func (m *Transformer) Stops() []int32 {
-	if len(m.Generation.EOS) > 0 {
-		return m.Generation.EOS
+func (m *Transformer) Stops() []int32 { return m.Generation.stops(m.Config) }
+
+func (g Generation) stops(c Config) []int32 {
+	if len(g.EOS) > 0 {
+		return g.EOS
 	}
-	return m.Config.EOS
+	return c.EOS
+}
+
+// ReadStops returns the Stops of the model in a directory, which need not be loaded.
+func ReadStops(dir string) ([]int32, error) {
+	c, err := ReadConfig(filepath.Join(dir, "config.json"))
+	if err != nil {
+		return nil, err
+	}
+	g, err := readGeneration(dir)
+	return g.stops(c), err
 }

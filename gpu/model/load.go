@@ -80,7 +80,7 @@ type files interface {
 
 func load(dev gpu.Device, cfg Config, src source, quantise gpu.Type, outline bool) (*Transformer, error) {
 	m := lay(dev, cfg)
-	m.outline = outline
+	m.outline, m.rounded = outline, quantise.WeightsOnly()
 	want := make([]Tensor, len(m.weights))
 	for i, w := range m.weights {
 		want[i] = Tensor{Name: w.name, Shape: w.shape()}

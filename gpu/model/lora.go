@@ -23,6 +23,7 @@ type LoRA struct {
 	Except  string   // an expression, in place of Exclude
 	RSLoRA  bool     // scale by 1/sqrt(Rank) instead of 1/Rank
 	Seed    uint64   // of A, and of dropout
+	Init    string   // of A and B, and of the base: "", or PiSSA
 
 	// Ranks and Alphas are for single modules: keys are expressions that match
 	// a name, or its end behind a dot. The first in the order of keys counts.
@@ -54,6 +55,10 @@ func (l LoRA) check() error {
 		return fmt.Errorf("lora: dropout is %g: it must be at least 0 and below 1", l.Dropout)
 	case len(l.Targets) == 0 && l.Match == "":
 		return fmt.Errorf(`lora: no target modules: name some, such as "q_proj" and "v_proj", or "all-linear"`)
+	case l.Init != "" && l.Init != PiSSA:
+		return fmt.Errorf("lora: init is %q: it may be %q", l.Init, PiSSA)
+	case l.Init == PiSSA && l.RSLoRA && len(l.Ranks)+len(l.Alphas) > 0:
+		return fmt.Errorf("lora: pissa cannot be saved for the whole base with rslora and patterns: leave one of them out")
 	case len(l.Targets) > 0 && l.Match != "" || len(l.Exclude) > 0 && l.Except != "":
 		return fmt.Errorf("lora: modules are named by a list or by an expression, not by both")
 	}

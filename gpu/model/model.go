@@ -26,6 +26,7 @@ type Transformer struct {
 	rotary *rotary
 
 	outline bool // without contents: see Outline
+	rounded bool // when it was loaded: see OpenQuantised
 }
 
 // rotary is the tables of the rotary embedding.

@@ -31,19 +31,7 @@ func adaptersArePEFTs(t *testing.T, dev gpu.Device) {
 	m := openGolden(t, dev, "mistral")
 	for name, want := range cases {
 		a := openGoldenAdapter(t, m, "mistral", "peft", name)
-		p, err := NewPass(m, a, 64, false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		nll, err := p.Loss(g.batch(false))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var sum float64
-		for _, x := range nll {
-			sum += float64(x)
-		}
-		if loss := sum / float64(g.Tokens); math.Abs(loss-want.Loss) > 1e-6*want.Loss {
+		if loss := meanLoss(t, m, a, g); math.Abs(loss-want.Loss) > 1e-6*want.Loss {
 			t.Errorf("%s: loss %v, want %v", name, loss, want.Loss)
 		}
 		dir := t.TempDir()

@@ -22,6 +22,8 @@ func (device[T]) EmbedBack(dtable, dout gpu.Buf, ids []int32, dim int) {
 }
 
 // MatMul: c = alpha·a·b + beta·c.
+//
+//go:norace
 func (device[T]) MatMul(c, a, b gpu.Mat, alpha, beta float32) {
 	cv, av, bv := elems[T](c.Buf), elems[T](a.Buf), elems[T](b.Buf)
 	for i := range c.Rows {

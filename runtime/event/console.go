@@ -128,16 +128,20 @@ func (c *Console) line(e Event) string {
 	}
 	switch e.Kind {
 	case StepHit:
-		rest := ""
-		if e.Text != "" {
-			rest = e.Text + " "
-		}
+		var saved []string
 		if e.Value >= 1 {
-			rest += "(saved " + Seconds(e.Value) + ")"
+			saved = append(saved, Seconds(e.Value))
+		}
+		if usd := cost(e); usd != "" {
+			saved = append(saved, usd)
+		}
+		rest := ""
+		if len(saved) > 0 {
+			rest = "(saved " + strings.Join(saved, ", ") + ")"
 		}
 		return row(c.paint(green, "✓"), "hit", 0, rest)
 	case StepDone:
-		return row(c.paint(green, "✓"), "run", e.Value, e.Text)
+		return row(c.paint(green, "✓"), "run", e.Value, cost(e))
 	case StepFail:
 		return row(c.paint(red, "✗"), "fail", e.Value, firstLine(e.Text))
 	case StepCut:
@@ -161,6 +165,15 @@ func (c *Console) line(e Event) string {
 		return tableText(e.Data)
 	}
 	return ""
+}
+
+// cost is what a step cost or would have cost, "" if that is nothing.
+func cost(e Event) string {
+	var d struct{ USD float64 }
+	if json.Unmarshal(e.Data, &d) != nil || d.USD == 0 {
+		return ""
+	}
+	return fmt.Sprintf("$%.2f", d.USD)
 }
 
 // example shows what is learnt in green, or in brackets where there is no colour.

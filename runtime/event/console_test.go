@@ -19,12 +19,12 @@ func TestPlainConsole(t *testing.T) {
 	c.Emit(Event{Kind: Progress, Step: "3f9ab2", Time: at(1), X: 1, Value: 10})
 	c.Emit(Event{Kind: Metric, Step: "3f9ab2", Name: "train/loss", Time: at(11), Value: 2.5, X: 1})
 	c.Emit(Event{Kind: StepDone, Step: "3f9ab2", Name: "lora.train", Time: at(12), Value: 12})
-	c.Emit(Event{Kind: StepHit, Step: "77aa00", Name: "distill.generate", Value: 2460, Text: "$3.20"})
+	c.Emit(Event{Kind: StepHit, Step: "77aa00", Name: "distill.generate", Value: 2460, Data: []byte(`{"usd":3.2}`)})
 	c.Emit(Event{Kind: Print, Text: "hello \x1b[31mred\u202e"})
 	got := out.String()
 	for _, want := range []string{
 		"  … lora.train", "1/10", "loss 2.5000", "✓ lora.train", "3f9a", "run      12s",
-		"hit     0.0s  $3.20 (saved 41m00s)", "hello \ufffd[31mred\ufffd",
+		"hit     0.0s  (saved 41m00s, $3.20)", "hello \ufffd[31mred\ufffd",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)

@@ -17,8 +17,8 @@ const (
 	RunStart  Kind = "run.start"
 	RunDone   Kind = "run.done"   // Text is the error, if any
 	StepStart Kind = "step.start" // Name is the built-in
-	StepHit   Kind = "step.hit"   // Value is the seconds that the hit saved
-	StepDone  Kind = "step.done"  // Value is the seconds that it took
+	StepHit   Kind = "step.hit"   // Value is the seconds that the hit saved, Data {"usd": …} what it would have cost
+	StepDone  Kind = "step.done"  // Value is the seconds that it took, Data {"usd": …} what it cost
 	StepFail  Kind = "step.fail"  // Text is the error, Data the arguments
 	StepCut   Kind = "step.cut"   // left where it is, for its trial is pruned: Text says why
 	Print     Kind = "print"      // Text is the line
@@ -66,9 +66,3 @@ func (t Tee) Emit(e Event) {
 		s.Emit(e)
 	}
 }
-
-// Discard drops every event.
-type Discard struct{}
-
-// Emit implements Sink.
-func (Discard) Emit(Event) {}

@@ -20,8 +20,6 @@ type curve struct {
 	tail  int           // rows in point
 	short sql.NullInt64 // first x of the last chunk while that has fewer than chunkSize points
 	stale bool          // the summary must be counted anew: a point came behind the last one
-	dirty bool          // the row in series is behind
-	batch []Point       // of the group that is being written
 }
 
 func loadCurve(c *conn, n curveName) (*curve, error) {
@@ -33,14 +31,12 @@ func loadCurve(c *conn, n curveName) (*curve, error) {
 	return k, err
 }
 
-// take writes the batch: as rows, or, if it is long and goes on where the series ends,
+// take writes points: as rows, or, if it is long and goes on where the series ends,
 // into chunks at once, with the tail before it. A row costs its statement and, later, its
 // way into a chunk: some 3 µs, and a point that is added to the last chunk a tenth of it.
-func (k *curve) take(c *conn, rows *pointRows) error {
-	batch := k.batch
-	k.batch = k.batch[:0]
-	if len(batch) < chunkAtOnce || !k.goesOn(batch) {
-		for _, p := range batch {
+func (k *curve) take(c *conn, rows *pointRows, points []Point) error {
+	if len(points) < chunkAtOnce || !k.goesOn(points) {
+		for _, p := range points {
 			k.fold(p)
 			if err := rows.add(k.id, p); err != nil {
 				return err
@@ -48,14 +44,14 @@ func (k *curve) take(c *conn, rows *pointRows) error {
 		}
 		return nil
 	}
-	for _, p := range batch {
+	for _, p := range points {
 		k.include(p)
 	}
 	tail, err := k.readTail(c)
 	if err != nil {
 		return err
 	}
-	return k.enchunk(c, append(tail, batch...))
+	return k.enchunk(c, append(tail, points...))
 }
 
 // goesOn says whether points are sorted, without repeats, and right of all that the series has.
@@ -105,7 +101,6 @@ func (k *curve) settle(c *conn, limit int) error {
 			return err
 		}
 	}
-	k.dirty = false
 	_, err := c.exec("UPDATE series SET n = ?, last_x = ?, last = ?, min = ?, min_x = ?, max = ?, max_x = ? WHERE id = ?",
 		k.N, k.lastX, null(k.Last), null(k.Min), k.MinX, null(k.Max), k.MaxX, k.id)
 	return err

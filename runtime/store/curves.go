@@ -39,24 +39,21 @@ func (cs *curves) refresh(c *conn) error {
 }
 
 // add writes points and brings the summaries up to date.
-func (cs *curves) add(c *conn, points []reading) error {
+func (cs *curves) add(c *conn, batches []batch) error {
 	var touched []*curve
 	rows := newPointRows(c)
-	for _, r := range points {
-		k, err := cs.find(c, curveName{r.step, r.name})
+	for _, b := range batches {
+		if len(b.points) == 0 {
+			continue
+		}
+		k, err := cs.find(c, b.curveName)
 		if err != nil {
 			return err
 		}
-		if !k.dirty {
-			k.dirty = true
-			touched = append(touched, k)
-		}
-		k.batch = append(k.batch, r.Point)
-	}
-	for _, k := range touched {
-		if err := k.take(c, rows); err != nil {
+		if err := k.take(c, rows, b.points); err != nil {
 			return err
 		}
+		touched = append(touched, k)
 	}
 	if err := rows.flush(); err != nil {
 		return err

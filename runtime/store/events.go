@@ -1,21 +1,12 @@
 package store
 
-import (
-	"starbook/runtime/cas"
-	"starbook/runtime/event"
-)
+import "starbook/runtime/event"
 
-// Emit implements event.Sink. It queues the event; a Metric of a step goes to the
-// series of that step, Progress is dropped.
+// Emit implements event.Sink. It queues the event; Metric and Progress, which are for
+// those who watch, are dropped: see Point.
 func (s *Store) Emit(e event.Event) {
-	if s.writer == nil || e.Kind == event.Progress {
+	if s.writer == nil || e.Kind == event.Progress || e.Kind == event.Metric {
 		return
-	}
-	if e.Kind == event.Metric {
-		if step, err := cas.Parse(e.Step); err == nil {
-			s.Point(step, e.Name, e.X, e.Value)
-			return
-		}
 	}
 	// The error is the writer's own, which sticks: Flush, EndRun and Err say it.
 	_ = s.writer.later(func(c *conn) error { return putEvent(c, e) })

@@ -164,6 +164,13 @@ func (s *Store) Answer(key cas.Digest, maxTokens int) (Answer, error) {
 	return a, noRows(err, "answer %s", key.Short())
 }
 
+// Answered returns those of the keys for which Answer has something under some limit,
+// in no order. Looked for together they cost a tenth of what each costs alone.
+func (s *Store) Answered(keys []cas.Digest) ([]cas.Digest, error) {
+	return lookup(s, func(k *cas.Digest) []any { return []any{hash{k}} },
+		"SELECT DISTINCT key FROM answer WHERE fault IS NULL AND key IN (SELECT value FROM json_each(?))", encoded(keys))
+}
+
 // InDoubt returns the requests that were sent by processes that are gone and
 // have no answer: they may have been paid for. A batch at its provider is not in
 // doubt, and neither is what somebody was told about before.

@@ -28,7 +28,7 @@ var schema3 string
 var schema4 string
 
 // schemas bring the file from version i to i+1. They are only ever added to, and
-// only add to the file.
+// take no column away.
 var schemas = []string{schema1, schema2, schema3, schema4}
 
 // version is the schema that this program reads and writes.

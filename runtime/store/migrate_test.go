@@ -108,6 +108,26 @@ func TestOlderSchemaIsMigrated(t *testing.T) {
 	sound(t, s)
 }
 
+// What was asked is still there when schema 4 has moved it.
+func TestRequestsSurviveMigration(t *testing.T) {
+	dir := t.TempDir()
+	c, err := openForWriting(dir)
+	must(t, err)
+	must(t, migrate(c, dir, schemas[:3]))
+	for i := range 3 {
+		_, err := c.exec("INSERT INTO request (key, body) VALUES (?, ?)", key(fmt.Sprint(i)).String(), fmt.Sprint("body ", i))
+		must(t, err)
+	}
+	must(t, c.close())
+	s := openAt(t, dir)
+	for i := range 3 {
+		if body, err := s.Request(key(fmt.Sprint(i))); err != nil || string(body) != fmt.Sprint("body ", i) {
+			t.Errorf("request %d is %q, %v", i, body, err)
+		}
+	}
+	sound(t, s)
+}
+
 func TestFailedMigrationChangesNothing(t *testing.T) {
 	dir := bump(t, version())
 	c, err := openForWriting(dir)

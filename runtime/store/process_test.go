@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"starbook/runtime/cas"
-	"starbook/runtime/event"
 )
 
 // A test that needs a second process runs this test binary again with childEnv set to
@@ -140,7 +139,7 @@ func workStep(s *Store, run string, i int) error {
 		return err
 	}
 	for x := range int64(900) {
-		s.Emit(event.Event{Run: run, Step: k.String(), Kind: event.Metric, Name: "loss", X: x, Value: float64(x * int64(i))})
+		s.Point(k, "loss", x, float64(x*int64(i)))
 	}
 	if err := s.PutSamples(k, []Sample{{Index: 0, Answer: name}, {Index: 1, Answer: name}}); err != nil {
 		return err

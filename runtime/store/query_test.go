@@ -42,7 +42,7 @@ func TestQueryAnswers(t *testing.T) {
 	s := open(t)
 	for q, want := range map[string]string{
 		"SELECT 1 AS a, 2.5 AS b, 'x' AS c, NULL AS d, x'ff' AS e": "[[1 2.5 x <nil> [255]]]",
-		"SELECT count(*) FROM pragma_table_info('run')":            "[[20]]",
+		"SELECT name FROM pragma_table_info('run') LIMIT 1":        "[[seq]]",
 		"PRAGMA user_version":                     fmt.Sprintf("[[%d]]", version()),
 		"SELECT 'step 12' REGEXP '^step [0-9]+$'": "[[1]]",
 		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4) SELECT sum(i) FROM n": "[[10]]",

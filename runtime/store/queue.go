@@ -3,50 +3,87 @@ package store
 import (
 	"context"
 	"sync"
-
-	"starbook/runtime/cas"
 )
 
 const (
-	groupPoints = 4096    // so many queued points do not wait for more
+	groupPoints = 1 << 14 // so many queued points do not wait for more
 	maxPoints   = 1 << 16 // queued; then callers wait, for nothing may be lost
 	maxWrites   = 1 << 13
 )
 
 // group is what one transaction writes: first the points, then the writes in order.
 type group struct {
-	points []reading
-	writes []write
+	batches []batch // in the order of their first points
+	index   map[curveName]int
+	next    int // the batch that is tried first: series are mostly logged in one order
+	points  int // in all batches
+	writes  []write
 }
 
-func (g group) empty() bool { return len(g.points) == 0 && len(g.writes) == 0 }
+// batch is the queued points of one series, in the order in which they came.
+type batch struct {
+	curveName
+	points []Point
+}
 
-// reading is a queued point.
-type reading struct {
-	step cas.Digest
-	name string
-	Point
+func (g *group) empty() bool { return g.points == 0 && len(g.writes) == 0 }
+
+// emptied returns the group without what is in it, with room for the same series again.
+// It forgets all if one had no points: that step may be done.
+func (g *group) emptied() group {
+	for i := range g.batches {
+		b := &g.batches[i]
+		if len(b.points) == 0 {
+			return group{}
+		}
+		b.points = b.points[:0]
+	}
+	return group{batches: g.batches, index: g.index}
+}
+
+func (g *group) add(n curveName, p Point) {
+	b := g.batch(n)
+	b.points = append(b.points, p)
+	g.points++
+}
+
+// batch returns the batch of a series, which it makes if need be.
+func (g *group) batch(n curveName) *batch {
+	i, known := g.next, true
+	if i == len(g.batches) || g.batches[i].curveName != n {
+		i, known = g.index[n]
+	}
+	if !known {
+		if g.index == nil {
+			g.index = map[curveName]int{}
+		}
+		i = len(g.batches)
+		g.index[n] = i
+		g.batches = append(g.batches, batch{curveName: n})
+	}
+	g.next = (i + 1) % len(g.batches)
+	return &g.batches[i]
 }
 
 // write is a queued change. Done takes the outcome; nil if nobody waits, and then
-// do is one statement.
+// do is one statement. Do may be called again after a rollback.
 type write struct {
 	do   func(*conn) error
 	done chan<- error
 }
 
 // point queues a point. It waits only if the queue is full.
-func (w *writer) point(r reading) {
+func (w *writer) point(n curveName, p Point) {
 	w.mu.Lock()
-	for len(w.queue.points) >= maxPoints && w.usable() == nil {
+	for w.queue.points >= maxPoints && w.usable() == nil {
 		w.room.Wait()
 	}
 	if w.usable() == nil {
 		if w.queue.empty() {
 			signal(w.some)
 		}
-		w.queue.points = append(w.queue.points, r)
-		if len(w.queue.points) == groupPoints {
+		w.queue.add(n, p)
+		if w.queue.points == groupPoints {
 			signal(w.urgent)
 		}
 	}

@@ -31,7 +31,7 @@ type Shrunk struct {
 type Given struct {
 	Key     cas.Digest `json:"key"`
 	Name    string     `json:"name"`
-	Run     string     `json:"run"` // that used it last
+	Run     string     `json:"run"` // that used it last; "": it is what steps share
 	Bytes   int64      `json:"bytes"`
 	Seconds float64    `json:"seconds"` // that doing it again would take
 	CostUSD float64    `json:"cost_usd"`

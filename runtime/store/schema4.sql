@@ -1,4 +1,5 @@
--- Schema 4 adds what a sweep looks for, and an index from which long curves are drawn.
+-- Schema 4 adds what a sweep looks for and an index from which long curves are drawn, and lets the
+-- ledger touch fewer pages for each request.
 
 -- The fact by which the sweep of this trial tells good from bad: STEP.FACT, of the last step of that
 -- name or module that has it, as in eval.pass_rate. NULL: the sweep has none, or is older than this.
@@ -23,3 +24,17 @@ FROM run AS r ORDER BY r.seq DESC;
 
 -- All of chunk but its data: a page of it holds a hundred chunks, one of the table holds few.
 CREATE INDEX chunk_head ON chunk (series, x0, x1, n, min, max, last);
+
+-- What was asked, once. Rows lie in the order of their arrival, beside the tree of their keys: within
+-- it a prompt of 2 KB took a page for itself and changed another in the middle.
+CREATE TABLE request_next (
+  key       TEXT PRIMARY KEY NOT NULL, -- digest of the body
+  body      ANY,                   -- canonical JSON, without the limit on tokens; NULL if in body_blob
+  body_blob TEXT                   -- digest of a body of 256 KiB or more
+) STRICT;
+INSERT INTO request_next SELECT key, body, body_blob FROM request;
+DROP TABLE request;
+ALTER TABLE request_next RENAME TO request;
+
+-- An answer is found by answer_key; the sendings of a key nobody looks for.
+DROP INDEX ask_key;

@@ -38,13 +38,13 @@ type Series struct {
 }
 
 // Point queues a value of the step's series. It takes part in the next group commit
-// (250 ms, or when somebody waits for something durable); a second value at x replaces
+// (a second, or when somebody waits for something durable); a second value at x replaces
 // the first. X may come in any order, v may be NaN or infinite. Point waits only if
 // the disk cannot keep up; after a failure of the store it drops the value, and the next
 // durable call and Err say why.
 func (s *Store) Point(step cas.Digest, name string, x int64, v float64) {
 	if s.writer != nil {
-		s.writer.point(reading{step, name, Point{x, v}})
+		s.writer.point(curveName{step, name}, Point{x, v})
 	}
 }
 

@@ -1,13 +1,14 @@
 package store
 
 import (
+	"errors"
 	"sync"
 	"time"
 )
 
 // groupDelay is how long a point or an event waits for company. It is how far a page that
 // follows a run is behind, and a commit that few share costs a training more.
-const groupDelay = 250 * time.Millisecond
+const groupDelay = time.Second
 
 // writer is the goroutine that writes, and its queue. Everything queued while it
 // commits one group is the next group, so that many callers share one fsync.
@@ -19,8 +20,8 @@ type writer struct {
 	mu     sync.Mutex
 	room   *sync.Cond // signalled when the queue was taken
 	queue  group
-	spare  []reading // the points of the group before, to be filled again
-	atWork bool      // a group is being committed
+	spare  group // the group before, emptied, to be filled again
+	atWork bool  // a group is being committed
 	closed bool
 	err    error // sticky: after it nothing is written
 
@@ -96,8 +97,7 @@ func (w *writer) take() (g group, open bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	g = w.queue
-	w.queue = group{points: w.spare[:0]}
-	w.spare = nil
+	w.queue, w.spare = w.spare, group{}
 	w.atWork = !g.empty()
 	w.room.Broadcast()
 	return g, !w.closed
@@ -107,7 +107,7 @@ func (w *writer) take() (g group, open bool) {
 func (w *writer) finish(g group, outcome []error, err error) {
 	w.mu.Lock()
 	w.atWork = false
-	w.spare = g.points
+	w.spare = g.emptied()
 	if err != nil && w.err == nil {
 		w.err = err
 		close(w.failed)
@@ -132,26 +132,40 @@ func (w *writer) commit(g group) (outcome []error, err error) {
 	if err := w.failure(); err != nil {
 		return nil, err
 	}
-	if err := w.conn.script("BEGIN IMMEDIATE"); err != nil {
-		return nil, explain(w.dir, err)
-	}
-	outcome, err = w.apply(g)
-	if err == nil {
-		err = w.conn.script("COMMIT")
+	outcome, err = w.transact(g, w.trust)
+	if errors.Is(err, errDoubt) {
+		outcome, err = w.transact(g, w.try)
 	}
 	if err != nil {
-		w.conn.rollback()
-		w.curves.forget()
 		return nil, explain(w.dir, err)
 	}
 	return outcome, nil
 }
 
-func (w *writer) apply(g group) ([]error, error) {
+// attempt runs one change. Outcome is its own error, err one that ends the transaction.
+type attempt func(do func(*conn) error) (outcome, err error)
+
+// transact writes a group or nothing.
+func (w *writer) transact(g group, one attempt) (outcome []error, err error) {
+	if _, err := w.conn.exec("BEGIN IMMEDIATE"); err != nil {
+		return nil, err
+	}
+	outcome, err = w.apply(g, one)
+	if err == nil {
+		_, err = w.conn.exec("COMMIT")
+	}
+	if err != nil {
+		w.conn.rollback()
+		w.curves.forget()
+	}
+	return outcome, err
+}
+
+func (w *writer) apply(g group, one attempt) ([]error, error) {
 	if err := w.curves.refresh(w.conn); err != nil {
 		return nil, err
 	}
-	if err := w.curves.add(w.conn, g.points); err != nil {
+	if err := w.curves.add(w.conn, g.batches); err != nil {
 		return nil, err
 	}
 	outcome := make([]error, len(g.writes))
@@ -160,7 +174,7 @@ func (w *writer) apply(g group) ([]error, error) {
 		if c.done == nil {
 			err = c.do(w.conn)
 		} else {
-			outcome[i], err = w.try(c.do)
+			outcome[i], err = one(c.do)
 		}
 		if err != nil {
 			return nil, err
@@ -169,8 +183,20 @@ func (w *writer) apply(g group) ([]error, error) {
 	return outcome, nil
 }
 
-// try runs one change so that its failure undoes it alone; err is a failure of
-// the file.
+// errDoubt says that a change failed and may have left a part of itself behind.
+var errDoubt = errors.New("a change failed")
+
+// trust is the attempt for changes that go well, as nearly all do: if one does not, the
+// group is written anew with try, whose savepoints copy every page that is changed.
+func (w *writer) trust(do func(*conn) error) (outcome, err error) {
+	err = do(w.conn)
+	if err != nil && !spoilsGroup(err) {
+		err = errDoubt
+	}
+	return nil, err
+}
+
+// try is the attempt that undoes alone a change that fails.
 func (w *writer) try(do func(*conn) error) (outcome, err error) {
 	if _, err := w.conn.exec("SAVEPOINT one"); err != nil {
 		return nil, err

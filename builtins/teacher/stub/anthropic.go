@@ -20,7 +20,7 @@ type messagesRequest struct {
 func (q messagesRequest) all() []message {
 	var list []message
 	for _, s := range q.System {
-		list = append(list, message{"system", encode(s.Text)})
+		list = append(list, message{"system", content(s.Text)})
 	}
 	return append(list, q.Messages...)
 }

@@ -202,29 +202,33 @@ func (s *Server) bill(question string, t turn, whole bool) {
 
 // message is one turn in either protocol.
 type message struct {
-	Role    string          `json:"role"`
-	Content json.RawMessage `json:"content"`
+	Role    string  `json:"role"`
+	Content content `json:"content"`
 }
 
-// text is the content, be it a string or a list of blocks.
-func (m message) text() string {
+// content is a string, or a list of blocks.
+type content string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (c *content) UnmarshalJSON(b []byte) error {
 	var s string
-	if json.Unmarshal(m.Content, &s) == nil {
-		return s
+	if json.Unmarshal(b, &s) == nil {
+		*c = content(s)
+		return nil
 	}
 	var blocks []struct{ Text string }
-	_ = json.Unmarshal(m.Content, &blocks)
+	_ = json.Unmarshal(b, &blocks) // what is no text has none
 	for _, b := range blocks {
-		s += b.Text
+		*c += content(b.Text)
 	}
-	return s
+	return nil
 }
 
 // conversation joins turns to the question that the ledger knows.
 func conversation(list []message) string {
 	var parts []string
 	for _, m := range list {
-		parts = append(parts, m.Role+": "+m.text())
+		parts = append(parts, m.Role+": "+string(m.Content))
 	}
 	return strings.Join(parts, "\n")
 }
@@ -238,10 +242,10 @@ type turn struct {
 
 // answer makes the turn that follows a conversation, within a limit of tokens.
 func (s *Server) answer(list []message, limit int) turn {
-	question := list[len(list)-1].text()
+	question := string(list[len(list)-1].Content)
 	t := turn{text: s.o.Answer(question)}
 	for _, m := range list {
-		t.input += Tokens(m.text()) + 4
+		t.input += Tokens(string(m.Content)) + 4
 	}
 	t.output = Tokens(t.text)
 	if limit > 0 && t.output > limit {

@@ -60,6 +60,7 @@ def main():
     write_init("llama")
     write_merged("llama")
     write_peft("mistral")
+    write_pissa("llama")
     write_decoding("llama")
 
 
@@ -170,6 +171,26 @@ def write_peft(name):
         save_adapter(model, f"{name}/peft/{case}")
         facts[case] = dict(init_sha256=digest.hexdigest(), loss=loss)
     write_json(f"{name}/peft.json", facts)
+
+
+def write_pissa(name):
+    """PiSSA: what it begins with, and, once that has changed, the loss and the adapter of the whole base."""
+    rows = json.loads(Path(name, "batch.json").read_text())["rows"]
+    config = LoraConfig(r=3, lora_alpha=6, target_modules=LINEARS, rank_pattern={"down_proj": 2},
+                        alpha_pattern={"o_proj": 1}, init_lora_weights="pissa", task_type="CAUSAL_LM")
+    model = get_peft_model(load(name), config)
+    model.peft_config["default"].init_lora_weights = True  # as PEFT wants it of what it is to subtract
+    save_adapter(model, f"{name}/pissa/init")
+    with torch.no_grad():
+        for k, p in model.named_parameters():
+            if p.requires_grad:
+                p.mul_(1.25 if "lora_A" in k else 0.7)
+        loss = model(**collate(rows)).loss.item()
+        model.save_pretrained(f"{name}/pissa/whole", path_initial_model_for_weight_conversion=f"{name}/pissa/init")
+        Path(f"{name}/pissa/whole/README.md").unlink(missing_ok=True)
+        again = PeftModel.from_pretrained(load(name), f"{name}/pissa/whole")(**collate(rows)).loss.item()
+    assert abs(again - loss) < 1e-5, (again, loss)
+    write_json(f"{name}/pissa/loss.json", dict(loss=loss))
 
 
 def write_batch(name, lengths, seed):

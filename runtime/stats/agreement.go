@@ -1,4 +1,4 @@
-package grade
+package stats
 
 // Agreement is the share of items that two graders judge alike.
 func Agreement(a, b []bool) float64 {

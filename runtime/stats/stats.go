@@ -1,4 +1,6 @@
-package grade
+// Package stats says how sure a pass rate is, and a difference of two: intervals and tests
+// that built-ins and reports share.
+package stats
 
 import "math"
 

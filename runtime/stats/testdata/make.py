@@ -1,4 +1,4 @@
-"""Writes stats.json beside this file: the statistics of SciPy and statsmodels for the tests of package grade."""
+"""Writes stats.json beside this file: the statistics of SciPy and statsmodels for the tests of package stats."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-package grade
+package stats
 
 import (
 	"cmp"
@@ -86,10 +86,10 @@ type Bootstrap struct {
 // replacement; the same seed gives the same interval.
 func PairedDifference(before, after []float64, o Bootstrap) (float64, Interval, error) {
 	if len(before) != len(after) || len(before) == 0 {
-		return 0, Interval{}, fmt.Errorf("grade: paired difference of %d and %d scores: both models must have answered the same items", len(before), len(after))
+		return 0, Interval{}, fmt.Errorf("stats: paired difference of %d and %d scores: both models must have answered the same items", len(before), len(after))
 	}
 	if o.Cluster != nil && len(o.Cluster) != len(before) {
-		return 0, Interval{}, fmt.Errorf("grade: paired difference: %d cluster names for %d scores", len(o.Cluster), len(before))
+		return 0, Interval{}, fmt.Errorf("stats: paired difference: %d cluster names for %d scores", len(o.Cluster), len(before))
 	}
 	sums, sizes := clusters(before, after, o.Cluster)
 	total := 0.0

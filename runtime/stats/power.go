@@ -1,4 +1,4 @@
-package grade
+package stats
 
 import "math"
 
@@ -7,9 +7,4 @@ import "math"
 // when the models disagree on a share discordant of the items.
 func PairedMDE(n int, discordant, alpha, power float64) float64 {
 	return (quantile(1-alpha/2) + quantile(power)) * math.Sqrt(discordant/float64(n))
-}
-
-// MDE is the same for two separate sets of n items each, at a pass rate p.
-func MDE(n int, p, alpha, power float64) float64 {
-	return (quantile(1-alpha/2) + quantile(power)) * math.Sqrt(2*p*(1-p)/float64(n))
 }

@@ -1,4 +1,4 @@
-package grade
+package stats
 
 // PassAtK is the chance that at least one of k answers passes, estimated
 // without bias from n answers of which c passed (Chen et al. 2021, "Evaluating
