@@ -23,6 +23,7 @@ type comparePage struct {
 	More     int      // how many more differ than are shown
 	Board    []boardRow
 	Left     int // runs that the board leaves out
+	Tested   int // runs of the board that were tested against the leader
 	Figures  []*figure
 	Seeds    table  // see sweepView
 	Few      string // see sweepView
@@ -100,6 +101,11 @@ func (b *builder) compare(refs []string) (Page, error) {
 	v.Goal.rank(rows)
 	if v.Verdict, err = b.leader(rows, v.Params, v.Goal); err != nil {
 		return Page{}, err
+	}
+	for _, r := range rows {
+		if r.Against != "" {
+			v.Tested++
+		}
 	}
 	if v.Figures, err = b.overlays(rows, v.Params, v.Goal); err != nil {
 		return Page{}, err

@@ -63,7 +63,7 @@ func (b *builder) lossOverlay(rows []boardRow) (*figure, error) {
 			if names[key] == nil && len(keys) < allCurves {
 				keys = append(keys, key)
 			}
-			names[key] = append(names[key], r.ID)
+			names[key] = append(names[key], r.name())
 		}
 	}
 	buckets, err := b.st.BucketsOf(keys, "eval/loss", drawnPoints)

@@ -87,7 +87,7 @@ func TestComparePageSaysWhoLeads(t *testing.T) {
 	for _, want := range []string{
 		"lr 0.002 (run 1f3a9c0d) leads with 90.0 % (95 % interval 88.2–91.5, n 1,250).",
 		"Against lr 0.001 (run 2b0a1b2c) on the same 1,250 items:",
-		"Only parameters that differ; 3 others are the same in all runs.",
+		"Only parameters that differ; 3 others are the same in all runs. Tested against the leader on the same items: 1 run (",
 		"- print('more')", // b was asked for first, so its line goes
 		"The leader was picked on these very items",
 	} {
