@@ -131,7 +131,8 @@ func loraTrain() Func {
 	return step("lora.train", 2, runtime.GPU, "Trains an adapter on completions.\n"+
 		"The best weights by validation loss are kept, in final/. A killed training goes on where it was, to the same bits.\n"+
 		"Trainings that differ in patience and min_delta only share their updates: the later one takes from the checkpoints what it\n"+
-		"would have kept, and trains no further than it must. starbook gc --trajectories gives their room back.",
+		"would have kept, and trains no further than it must. starbook gc --trajectories gives their room back.\n"+
+		"Rows become tokens once, for all trainings that read them in the same way.",
 		func(ctx context.Context, h *Host, s *runtime.Step, a loraTrainArgs) (runtime.Artifact, error) {
 			quantise, err := quantised(a.Quantise)
 			if err != nil {

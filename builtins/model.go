@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"starbook/builtins/dataset"
-
 	"starbook/gpu"
 	"starbook/gpu/model"
 	"starbook/gpu/token"

@@ -126,6 +126,11 @@ func TestTokensAreMadeOnce(t *testing.T) {
 			t.Errorf("%s: tokens made %d times and kept %d times, want %d", c.call, b.made(), len(b.tokenised())-before, c.made)
 		}
 	}
+	// Where these change, stores hold others: raise tokensVersion.
+	plain, chat := b.tokenised()[0].Output.Short(), b.tokenised()[4].Output.Short()
+	if plain != "3f23fbf6" || chat != "edbc1c7b" {
+		t.Errorf("version %d: the rows are the tokens %s, and as conversations %s", tokensVersion, plain, chat)
+	}
 	if n := b.count(event.StepStart, "data.tokens"); n > 0 {
 		t.Errorf("a run lists data.tokens, which depends on what the store holds")
 	}

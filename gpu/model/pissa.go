@@ -131,12 +131,12 @@ func svd(w []float32, out, in, r int) (left [][]float64, sigma []float64, right 
 	}
 	y := dots(rows, x)
 	for range svdIterations {
-		orthonormalise(y)
+		orthonormalise(y, 1)
 		x = dots(cols, y)
-		orthonormalise(x)
+		orthonormalise(x, 1)
 		y = dots(rows, x)
 	}
-	orthonormalise(y)
+	orthonormalise(y, 2)
 	x = dots(cols, y) // w = y·x, but for what is outside of the subspace
 	values, vectors := eigen(dots(x, x))
 	order := make([]int, len(values))
@@ -207,11 +207,11 @@ func axpy(y, x []float64, c float64) {
 }
 
 // orthonormalise makes vectors orthogonal and of length 1, those that depend on the
-// others zero: Gram and Schmidt, twice.
-func orthonormalise(x [][]float64) {
+// others zero: Gram and Schmidt. Done twice it is so to the last bits.
+func orthonormalise(x [][]float64, times int) {
 	for t, v := range x {
 		before := math.Sqrt(dot(v, v))
-		for range 2 {
+		for range times {
 			for _, u := range x[:t] {
 				axpy(v, u, -dot(u, v))
 			}
