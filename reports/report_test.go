@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sync/errgroup"
+
 	"starbook/runtime/cas"
 	"starbook/runtime/event"
 	"starbook/runtime/store"
@@ -196,24 +198,30 @@ func TestPolicyNamesTheStyle(t *testing.T) {
 func TestPageOfAThousandRuns(t *testing.T) {
 	f := newFixture(t)
 	base, _ := f.score("shared", "base", 100, 0.6, 1)
-	var runs []string
-	for i := range 1000 {
+	source, err := f.st.Blobs.Put([]byte(script))
+	f.ok(err)
+	runs := make([]string, 1000)
+	var group errgroup.Group
+	group.SetLimit(100) // share a commit
+	for i := range runs {
 		id := fmt.Sprintf("%08x", i)
-		source, err := f.st.Blobs.Put([]byte(script))
-		f.ok(err)
-		f.ok(f.st.BeginRun(store.Run{ID: id, Notebook: "nb.star", Source: source, Started: noon, Params: encode(map[string]any{
-			"lr": param(1e-5*float64(i), 1e-3, "learning rate"), "seed": param(i, 0, ""), "r": param(8<<(i%4), 8, ""),
-		})}))
-		key := cas.Sum([]byte(id))
-		for x := range 40 {
-			f.st.Point(key, "eval/loss", int64(x), 1/float64(x+1)+float64(i%7))
-		}
-		f.ok(f.st.PutStep(store.Step{Key: key, Name: "lora.train", Kind: "adapter", Output: base.Output, Summary: encode(map[string]any{"stopped_step": 40, "best_eval_loss": float64(i % 7)}), Created: noon}))
-		f.ok(f.st.PutUse(store.Use{Run: id, Seq: 1, Key: key, Name: "lora.train", Seconds: 10}))
-		f.ok(f.st.PutUse(store.Use{Run: id, Seq: 2, Key: base.Key, Name: "eval.run", Hit: i > 0}))
-		f.ok(f.st.EndRun(id, store.Done, 0, ""))
-		runs = append(runs, id)
+		runs[i] = id
+		group.Go(func() error {
+			err := f.st.BeginRun(store.Run{ID: id, Notebook: "nb.star", Source: source, Started: noon, Params: encode(map[string]any{
+				"lr": param(1e-5*float64(i), 1e-3, "learning rate"), "seed": param(i, 0, ""), "r": param(8<<(i%4), 8, ""),
+			})})
+			key := cas.Sum([]byte(id))
+			for x := range 40 {
+				f.st.Point(key, "eval/loss", int64(x), 1/float64(x+1)+float64(i%7))
+			}
+			return errors.Join(err,
+				f.st.PutStep(store.Step{Key: key, Name: "lora.train", Kind: "adapter", Output: base.Output, Summary: encode(map[string]any{"stopped_step": 40, "best_eval_loss": float64(i % 7)}), Created: noon}),
+				f.st.PutUse(store.Use{Run: id, Seq: 1, Key: key, Name: "lora.train", Seconds: 10}),
+				f.st.PutUse(store.Use{Run: id, Seq: 2, Key: base.Key, Name: "eval.run", Hit: i > 0}),
+				f.st.EndRun(id, store.Done, 0, ""))
+		})
 	}
+	f.ok(group.Wait())
 	page := f.page(runs...)
 	if len(page) > limit {
 		t.Errorf("the page has %d bytes, more than %d", len(page), limit)
@@ -233,7 +241,7 @@ func TestPageOfALargeRun(t *testing.T) {
 	for i := range 60 {
 		st, samples := f.score(fmt.Sprint("scores", i), "m", 120, 0.5, uint64(i))
 		for k := range samples {
-			samples[k].Answer = strings.Repeat("<&", 5000)
+			samples[k].Answer = strings.Repeat("<&", 1000)
 		}
 		f.ok(f.st.PutSamples(st.Key, samples))
 		f.ok(f.st.PutUse(store.Use{Run: "abcdef01", Seq: i + 1, Key: st.Key, Name: "eval.run", Line: 19}))
