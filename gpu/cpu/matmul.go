@@ -18,6 +18,7 @@ const (
 	panelsMax = 1 << 20 // floats of packed panels at a time: 4 MiB, which second-level caches may hold
 	skinny    = 64      // rows below which the weights are read where they lie
 	narrow    = 256
+	slim      = 8       // columns of the slimmest panel
 	near      = 1 << 19 // elements of a that second-level caches may hold
 )
 
@@ -51,8 +52,7 @@ func (d *device) MatMul(c, a, b gpu.Mat, alpha, beta float32) {
 	if beta != 0 {
 		g.add = 1
 	}
-	turn := isa != C.ISA_AMX || g.b.step == 1         // AMX wants rows
-	if turn && g.m <= skinny && g.m < min(g.n, g.k) { // else packing b costs no more than turning c round
+	if turns(&g) && (isa != C.ISA_AMX || g.b.step == 1) { // AMX wants rows
 		g.a, g.b, g.m, g.n, g.row, g.col = g.b, g.a, g.n, g.m, g.col, g.row
 	}
 	if isa == C.ISA_AMX || g.n <= narrow && (g.a.bf16 == 0 && isa == d.isa || g.a.bf16 == 1 && g.a.step == 1 && g.k%2 == 0) {
@@ -60,6 +60,17 @@ func (d *device) MatMul(c, a, b gpu.Mat, alpha, beta float32) {
 	} else {
 		d.tiles(isa, &g)
 	}
+}
+
+// turns reports whether g is faster as cᵀ = bᵀ·aᵀ. Few rows by weights are: tiles read
+// the weights' steps where they lie, and packing b would turn it round. So is a sum
+// over rows with few columns: the lanes of both lie together, and the broad one
+// is packed by copying, while tiles would read it in short pieces.
+func turns(g *C.Product) bool {
+	if g.a.step != 1 && g.b.step != 1 {
+		return g.n <= skinny && g.n < min(g.m, g.k)
+	}
+	return g.b.step == 1 && g.m <= skinny && g.m < min(g.n, g.k)
 }
 
 // MatMulRows: c += alpha·Σ aᵀ·b, sequence by sequence.
@@ -103,16 +114,17 @@ func (d *device) product(isa C.int, g C.Product) {
 		g.panels = f(d.panels)
 		panels := C.gemm_panels(isa, g.n) * ((g.k + g.block - 1) / g.block)
 		_, each := d.sharing(&g)
-		each(int(panels), 4, func(from, to, _ int) {
+		each(int(panels), 2, func(from, to, _ int) {
 			C.gemm_pack(isa, &g, C.long(from), C.long(to))
 		})
 		d.tiles(isa, &g)
 	}
 }
 
-// sharing returns by how many g is worth computing, and how they share it out.
+// sharing returns by how many g is worth computing, and how they share it out. A
+// tile of few columns takes as long as one of a whole vector.
 func (d *device) sharing(g *C.Product) (workers C.long, each func(n, grain int, work func(from, to, worker int))) {
-	if 2*g.m*g.n*g.k < parallel {
+	if 2*g.m*max(g.n, slim)*g.k < parallel {
 		return 1, alone
 	}
 	return C.long(d.pool.workers), d.pool.each
@@ -124,47 +136,55 @@ func (d *device) tiles(isa C.int, g *C.Product) {
 		return
 	}
 	workers, each := d.sharing(g)
-	wide, tile := C.gemm_lanes(isa), C.long(24) // a multiple of the rows of every other instruction set's tile
-	if isa == C.ISA_AMX {
-		tile = 32
-	}
-	down, across := pieces(isa, g, workers)
-	each(int(down*across), 1, func(from, to, w int) {
-		for i := C.long(from); i < C.long(to); i++ {
-			m0, m1 := cut(g.m, tile, i/across, down)
-			n0, n1 := cut(g.n, wide, i%across, across)
-			C.gemm(isa, g, m0, m1, n0, n1, f(d.scratch[w]))
+	rows, cols := pieces(isa, g, workers)
+	each((len(rows)-1)*(len(cols)-1), 1, func(from, to, w int) {
+		for i := from; i < to; i++ {
+			r, c := i%(len(rows)-1), i/(len(rows)-1)
+			C.gemm(isa, g, rows[r], rows[r+1], cols[c], cols[c+1], f(d.scratch[w]))
 		}
 	})
 }
 
-// cut returns the i-th of equal parts of n, in units.
-func cut(n, unit, i, parts C.long) (from, to C.long) {
-	units := (n + unit - 1) / unit
-	return min(units*i/parts*unit, n), min(units*(i+1)/parts*unit, n)
-}
-
-// pieces returns into how many rows and columns of pieces to cut c: some four
-// pieces for each worker, so that none waits long for the last. But there are
-// two where rows of a are fetched from far, and one where each piece has to pack
-// them. It cuts the columns first: then each panel of b, which comes from far,
-// is read once.
-func pieces(isa C.int, g *C.Product, workers C.long) (down, across C.long) {
-	want, panels := 4*workers, C.gemm_panels(isa, g.n)
-	least, most := C.long(2), C.long(8) // panels in a piece, whose part of c and block of a second-level caches may hold
+// pieces returns between which rows and columns the pieces of c lie. It cuts the
+// columns, so that each panel of b, which comes from far, is read once; where they
+// are few, or packed beforehand, the rows.
+func pieces(isa C.int, g *C.Product, workers C.long) (rows, cols []C.long) {
+	wide, tile := C.gemm_lanes(isa), C.long(24) // a multiple of the rows of every other instruction set's tile
+	if isa == C.ISA_AMX {
+		tile = 32
+	}
+	panels := C.gemm_panels(isa, g.n)
+	least, most := C.long(1), C.long(8) // panels in a piece, whose part of c and block of a second-level caches may hold
 	switch {
 	case g.panels != nil:
 		least, most = 8, panels
-	case C.gemm_reads(isa, g) == 0:
-		want, most = workers, 16
-	case g.m*g.k > near:
-		want = 2 * workers
+	case C.gemm_reads(isa, g) == 0: // each piece packs its rows of a
+		least, most = 4, 32
+	case g.m*g.k > near: // rows of a are fetched from far
+		least = 2
 	}
+	cols = parts(g.n, wide, least, most, workers)
+	if len(cols) > 2 {
+		workers = 1 // equal bands of rows
+	}
+	return parts(g.m, tile, 1, C.GEMM_ROWS/tile, workers), cols
+}
+
+// parts returns the edges between parts of n, of least to most units each. For several
+// workers the large ones come first, so that all of them end at about the same
+// time although one came late; for one they are as few as can be, and equal.
+func parts(n, unit, least, most, workers C.long) []C.long {
+	units := (n + unit - 1) / unit
 	if workers == 1 {
-		want = 1
+		few := (units + most - 1) / most
+		least = (units + few - 1) / few
 	}
-	across = max(min(want, panels/least), (panels+most-1)/most)
-	return max((want+across-1)/across, (g.m+C.GEMM_ROWS-1)/C.GEMM_ROWS), across
+	edges := []C.long{0}
+	for at := C.long(0); at < units; {
+		at += min(max((units-at+2*workers-1)/(2*workers), least), most)
+		edges = append(edges, min(at*unit, n))
+	}
+	return edges
 }
 
 // spaces gives every worker work space of at least n floats, and reports
