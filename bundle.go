@@ -73,6 +73,11 @@ func (a *app) importCmd() *cobra.Command {
 		Use: "import BUNDLE...", Short: "Add the runs of bundles to the store: a union, however often it is done", Args: cobra.MinimumNArgs(1),
 		Example: "  starbook import two.starbook",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, path := range args { // before a store is made for nothing
+				if _, err := os.Stat(path); err != nil {
+					return fmt.Errorf("import: %w", err)
+				}
+			}
 			st, err := a.open(true)
 			if err != nil {
 				return err
@@ -111,7 +116,7 @@ func importBundle(st *store.Store, path string) (got store.Adopted, err error) {
 			return got, errors.New("no rows in it: this is no bundle, or only a part of one")
 		}
 		if err != nil {
-			return got, err
+			return got, fmt.Errorf("this is no bundle, or only a part of one: %w", err)
 		}
 		if hex, ok := strings.CutPrefix(head.Name, bundleBlobs); ok {
 			fresh, err := importBlob(st, hex, in)

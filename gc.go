@@ -114,12 +114,12 @@ func (c cleaning) print(w io.Writer) error {
 			fmt.Fprintf(w, "  %s %s  %s, %s; to do it again takes %s, $%.2f\n",
 				g.Key.Short(), g.Name, megabytes(float64(g.Bytes)), used, event.Seconds(g.Seconds), g.CostUSD)
 		}
-		fmt.Fprintf(w, "%s: the artifacts of %d steps: %s before, %s after\n", verb, len(s.Steps), megabytes(float64(s.Before)), megabytes(float64(s.After)))
+		fmt.Fprintf(w, "%s: the artifacts of %s: %s before, %s after\n", verb, plural(len(s.Steps), "step"), megabytes(float64(s.Before)), megabytes(float64(s.After)))
 		if s.After > c.max {
 			fmt.Fprintf(w, "more than %s is left: the rest is kept (--keep), or no artifact\n", megabytes(float64(c.max)))
 		}
 	}
-	_, err := fmt.Fprintf(w, "%s: %d blobs and the scratch of %d steps, %s\n", verb, c.Blobs, c.Scratch, megabytes(float64(c.Bytes)))
+	_, err := fmt.Fprintf(w, "%s: %s and the scratch of %s, %s\n", verb, plural(c.Blobs, "blob"), plural(c.Scratch, "step"), megabytes(float64(c.Bytes)))
 	if c.Trajectories > 0 {
 		verb := "kept for trainings with another patience (--trajectories to remove them)"
 		if c.trajectories {

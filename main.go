@@ -37,9 +37,12 @@ func run(args []string) int {
 	app := &app{}
 	root := app.root()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "starbook: "+message(err))
+	}
+	if !app.started && err != nil {
+		fmt.Fprintf(os.Stderr, "usage: %s\n%s --help says more\n", cmd.UseLine(), cmd.CommandPath())
 	}
 	if !app.started || errors.Is(err, errUsage) {
 		return exitUsage

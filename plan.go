@@ -36,6 +36,9 @@ func (a *app) planCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := checkFresh(fresh); err != nil {
+				return err
+			}
 			p, err := a.plan(cmd.Context(), args[0], set, fresh)
 			if err != nil {
 				return err

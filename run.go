@@ -68,6 +68,12 @@ func (a *app) run(ctx context.Context, path string, f runFlags) (id string, err 
 		return "", err
 	}
 	nb, err := runtime.ReadNotebook(path)
+	if err == nil && !f.noReport {
+		err = placeFor(f.report)
+	}
+	if err == nil {
+		err = checkFresh(f.fresh)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -173,8 +179,29 @@ func writeReport(st *store.Store, runs []string, path string) error {
 	return writeWhole(path, func(w io.Writer) error { return reports.Write(w, st, runs, reports.Options{}) })
 }
 
+func checkFresh(names []string) error {
+	if err := (&builtins.Host{}).CheckSteps(names); err != nil {
+		return fmt.Errorf("%w: --fresh: %w", errUsage, err)
+	}
+	return nil
+}
+
+// placeFor says what is wrong with where a file is to be written, before work is done for it.
+func placeFor(path string) error {
+	if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
+		return fmt.Errorf("%w: -o %s: there is no folder %s", errUsage, path, filepath.Dir(path))
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("%w: -o %s: this is a folder: name a file in it", errUsage, path)
+	}
+	return nil
+}
+
 // writeWhole writes a file whole or not at all.
 func writeWhole(path string, write func(io.Writer) error) error {
+	if err := placeFor(path); err != nil {
+		return err
+	}
 	const halves = ".starbook-*.tmp"
 	stale, _ := filepath.Glob(filepath.Join(filepath.Dir(path), halves)) // the pattern is well formed
 	for _, name := range stale {

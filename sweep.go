@@ -259,7 +259,10 @@ func (a *app) sweep(ctx context.Context, path string, f sweepFlags) (err error) 
 	if w.id, err = s.id(); err != nil {
 		return err
 	}
-	if w.nb, err = runtime.ReadNotebook(path); err != nil {
+	if w.nb, err = runtime.ReadNotebook(path); err == nil {
+		err = placeFor(f.report)
+	}
+	if err != nil {
 		return err
 	}
 	if w.st, err = a.open(true); err != nil {

@@ -23,8 +23,8 @@ import (
 // cannot change the result, and hash:"set" what counts only if it differs from
 // its default, so that adding it does not orphan the steps of the past. hash:"stop"
 // marks what only decides where a training ends: see fit.
-// kind:"dataset|scores" says which artifacts are welcome. An embedded struct
-// lends its fields.
+// kind:"dataset|scores" says which artifacts are welcome, and of a File kind:"folder" or
+// "file|folder" that it may be a folder. An embedded struct lends its fields.
 type Arg struct {
 	Name     string
 	Type     string // for readers: "int", "dataset", "list of string"

@@ -70,6 +70,23 @@ func (h *Host) Kinds() []KindDoc {
 // Globals are the built-ins without a module.
 func (h *Host) Globals() []Func { return []Func{paramFunc(), secretFunc(), assertFunc()} }
 
+// CheckSteps says which of these names is no step, as --fresh takes them.
+func (h *Host) CheckSteps(names []string) error {
+	known := []string{"all"}
+	for _, f := range h.Funcs() {
+		if f.Step {
+			known = append(known, f.Name)
+		}
+		known = append(known, f.steps...)
+	}
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			return fmt.Errorf("no step is called %s%s", name, didYouMean(name, known))
+		}
+	}
+	return nil
+}
+
 // Device opens the device on first use. A step that calls it holds the gpu
 // slot, for a device serves one at a time.
 func (h *Host) Device() (gpu.Device, error) {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"starbook/runtime"
 )
 
 // Manual returns the text that "starbook doc name" prints: of all modules, of
@@ -32,7 +34,10 @@ func (h *Host) Manual(name string) (string, error) {
 		}
 		known = append(known, k.Name)
 	}
-	return "", fmt.Errorf("doc: nothing is called %s%s", name, didYouMean(name, known))
+	if near := runtime.Nearest(name, known); near != "" {
+		return "", fmt.Errorf("doc: nothing is called %s (did you mean %s?)", name, near)
+	}
+	return "", fmt.Errorf("doc: nothing is called %s: starbook doc lists what there is", name)
 }
 
 // Funcs returns every built-in: of the modules, without a module, and the

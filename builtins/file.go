@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 
 	"starbook/runtime/store"
 )
@@ -22,10 +23,28 @@ func (h *Host) resolve(ctx context.Context, st *store.Store, spec []Arg, v refle
 		if f.Type() == fileType && f.Interface().(File).Path != "" {
 			file := f.Addr().Interface().(*File)
 			file.Path = h.path(file.Path)
-			if err := file.resolve(ctx, st); err != nil {
+			err := file.of(a.kinds)
+			if err == nil {
+				err = file.resolve(ctx, st)
+			}
+			if err != nil {
 				return fmt.Errorf("%s: %w", a.Name, err)
 			}
 		}
+	}
+	return nil
+}
+
+// of says what is wrong with a path that should be a file, or of one of the kinds file and folder.
+func (f *File) of(kinds []string) error {
+	info, err := os.Stat(f.Path)
+	switch {
+	case err != nil:
+		return fileError(err)
+	case info.IsDir() && !slices.Contains(kinds, "folder"):
+		return fmt.Errorf("%s is a folder: name a file in it", f.Path)
+	case !info.IsDir() && len(kinds) > 0 && !slices.Contains(kinds, "file"):
+		return fmt.Errorf("%s is a file: name its folder", f.Path)
 	}
 	return nil
 }

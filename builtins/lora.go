@@ -175,7 +175,7 @@ func loraTrain() Func {
 }
 
 type loraOpenArgs struct {
-	Path File `arg:"path" doc:"folder with adapter_config.json and adapter_model.safetensors, or one with such a final/"`
+	Path File `arg:"path" kind:"folder" doc:"folder with adapter_config.json and adapter_model.safetensors, or one with such a final/"`
 }
 
 func loraOpen() Func {

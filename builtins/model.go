@@ -160,7 +160,7 @@ func modelName(m Handle) string {
 }
 
 type modelOpenArgs struct {
-	Path File `arg:"path" doc:"Hugging Face folder: config.json, *.safetensors, tokenizer.json; or a GGUF file"`
+	Path File `arg:"path" kind:"file|folder" doc:"Hugging Face folder: config.json, *.safetensors, tokenizer.json; or a GGUF file"`
 }
 
 func modelOpen() Func {

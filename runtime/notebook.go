@@ -21,6 +21,9 @@ type Notebook struct {
 
 // ReadNotebook reads and cuts the file at path.
 func ReadNotebook(path string) (*Notebook, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return nil, fmt.Errorf("notebook: %s is a folder: name a .star file in it", path)
+	}
 	src, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("notebook: %w", err)

@@ -143,7 +143,11 @@ func (c *Console) line(e Event) string {
 	case StepDone:
 		return row(c.paint(green, "✓"), "run", e.Value, cost(e))
 	case StepFail:
-		return row(c.paint(red, "✗"), "fail", e.Value, firstLine(e.Text))
+		why := e.Text
+		if step, cause, ok := strings.Cut(why, "): "); ok && strings.Contains(step, " (step ") {
+			why = cause // the row names the step
+		}
+		return row(c.paint(red, "✗"), "fail", e.Value, firstLine(why))
 	case StepCut:
 		return row(c.paint(dim, "–"), "cut", e.Value, firstLine(e.Text))
 	case Print:

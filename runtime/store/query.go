@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math"
 	"regexp"
@@ -28,6 +29,10 @@ type Rows struct {
 func (s *Store) Query(ctx context.Context, query string, args ...any) (Rows, error) {
 	_ = s.Flush(ctx) // as settle; if ctx has ended, the query says so
 	rows, err := s.queries.QueryContext(ctx, query, args...)
+	var refused sqlite3.Error
+	if errors.As(err, &refused) && refused.Code == sqlite3.ErrAuth {
+		return Rows{}, errors.New("store: query: the store can only be read: SELECT, and pragmas that describe the schema")
+	}
 	if err != nil {
 		return Rows{}, fmt.Errorf("store: query: %w", err)
 	}

@@ -165,6 +165,9 @@ func (s *Store) Run(ref string) (Run, error) {
 	if err != nil {
 		return Run{}, err
 	}
+	if len(list) == 0 && ref == "@latest" {
+		return Run{}, fmt.Errorf("store: there is no run yet (%w): run a notebook first", ErrNotFound)
+	}
 	i, err := only(ref, list, func(r Run) string { return r.ID })
 	if err != nil {
 		return Run{}, fmt.Errorf("store: run %w", err)
