@@ -17,7 +17,7 @@ import (
 )
 
 // BenchmarkLogging trains the quickstart's adapter, 64 examples of 60 tokens an
-// update, in pairs of stretches of some 1.1 s, which have one group commit in them: a
+// update, in pairs of stretches of some 1.1 s, which have a group commit in them: a
 // machine's speed drifts, so that many short pairs say more than a few long ones. In one
 // of each pair, by turns the first and the second, it logs so many points a second to a
 // store on the disk: 10,000, and ten times as many, which stand out of the noise. It reports what an update takes longer then, by the clock and of all
