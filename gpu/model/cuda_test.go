@@ -162,3 +162,18 @@ func TestMergeOnCUDA(t *testing.T) {
 		}
 	}
 }
+
+// PiSSA takes apart what the device holds, and puts the rest back there: together they are
+// the base, but for the rounding of the rest to BF16.
+func TestPiSSAOnCUDA(t *testing.T) {
+	m := openGolden(t, onCUDA(t), "llama")
+	a, err := NewAdapter(m, pissa)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var g goldenBatch
+	readJSON(t, &g, "llama", "batch.json")
+	if got := meanLoss(t, m, a, g); math.Abs(got-g.BaseLoss) > 0.02*g.BaseLoss {
+		t.Errorf("loss %v, and that of the base %v", got, g.BaseLoss)
+	}
+}
