@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime/pprof"
 	"slices"
+	"strings"
 	"time"
 
 	"starbook/runtime/cas"
@@ -196,16 +197,20 @@ func (r *Run) cut(c *call, s *Step, seconds float64, why *Pruned) error {
 	return errors.Join(&StepError{Name: s.spec.Name, Key: s.key, Err: why}, r.Store.PutUse(u))
 }
 
-// fail records why a step has no result.
+// fail records why a step has no result. One that was interrupted is said to be so.
 func (r *Run) fail(c *call, key cas.Digest, spec Spec, seconds float64, err error) error {
 	err = &StepError{Name: spec.Name, Key: key, Err: err}
-	e := event.Event{Kind: event.StepFail, Text: err.Error(), Value: seconds}
+	text := err.Error()
+	if where, ok := strings.CutSuffix(text, context.Canceled.Error()); ok {
+		text = where + "interrupted; the next run takes it up again"
+	}
+	e := event.Event{Kind: event.StepFail, Text: text, Value: seconds}
 	if len(spec.Args) <= maxTold {
 		e.Data = spec.Args // a failed step has no row that would hold them
 	}
 	r.emitStep(key, spec, e)
 	u := r.use(c, key, spec)
-	u.Failed, u.Seconds = r.redact(err.Error()), seconds
+	u.Failed, u.Seconds = r.redact(text), seconds
 	if uerr := r.Store.PutUse(u); uerr != nil {
 		return errors.Join(err, uerr)
 	}

@@ -9,7 +9,10 @@
 // Practice is a teacher for nothing.
 package teacher
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
 // Message is one turn of a conversation.
 type Message struct {
@@ -75,10 +78,10 @@ type Teacher interface {
 // New returns the teacher of a Spec. The key is spec's, which is never kept.
 func New(spec Spec, key string, d Deadlines) (Teacher, error) {
 	if key == "" && spec.NeedsKey() {
-		return nil, &Error{Fault: Denied, Provider: spec.Provider, Message: "no key: set " + spec.KeyEnv}
+		return nil, fmt.Errorf("teacher: %s: no key: set %s", spec.Provider, spec.KeyEnv)
 	}
 	if key != "" && spec.plainText() {
-		return nil, &Error{Fault: Denied, Provider: spec.Provider, Message: "the key would travel unencrypted: use https, or unset " + spec.KeyEnv}
+		return nil, fmt.Errorf("teacher: %s: the key would travel unencrypted: use https, or unset %s", spec.Provider, spec.KeyEnv)
 	}
 	doer := newTransport(spec, key, d)
 	if spec.messages() {
