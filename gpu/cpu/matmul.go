@@ -20,6 +20,7 @@ const (
 	narrow    = 256
 	slim      = 8       // columns of the slimmest panel
 	near      = 1 << 19 // elements of a that second-level caches may hold
+	far       = 1 << 22 // elements of one that third-level caches may not hold
 )
 
 // MatMul: c = alpha·a·b + beta·c.
@@ -160,7 +161,11 @@ func pieces(isa C.int, g *C.Product, workers C.long) (rows, cols []C.long) {
 		least, most = 8, panels
 	case C.gemm_reads(isa, g) == 0: // each piece packs its rows of a
 		least, most = 4, 32
-	case g.m*g.k > near: // rows of a are fetched from far
+	case g.m*g.k > far: // all of a is fetched for each piece: as few as give every worker as many
+		rounds := (panels + 12*workers - 1) / (12 * workers)
+		least = (panels + rounds*workers - 1) / (rounds * workers)
+		most = least
+	case g.m*g.k > near: // rows of a are fetched from the third-level cache
 		least = 2
 	}
 	cols = parts(g.n, wide, least, most, workers)
