@@ -159,10 +159,8 @@ func pieces(isa C.int, g *C.Product, workers C.long) (rows, cols []C.long) {
 	switch {
 	case g.panels != nil:
 		least, most = 8, panels
-	case C.gemm_reads(isa, g) == 0: // each piece packs its rows of a
-		least, most = 4, 32
-	case g.m*g.k > far: // all of a is fetched for each piece: as few as give every worker as many
-		rounds := (panels + 12*workers - 1) / (12 * workers)
+	case C.gemm_reads(isa, g) == 0 || g.m*g.k > far: // each piece packs a, or fetches it from memory: as few as give every worker as many
+		rounds := (panels + 16*workers - 1) / (16 * workers)
 		least = (panels + rounds*workers - 1) / (rounds * workers)
 		most = least
 	case g.m*g.k > near: // rows of a are fetched from the third-level cache
