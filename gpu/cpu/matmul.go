@@ -160,7 +160,7 @@ func pieces(isa C.int, g *C.Product, workers C.long) (rows, cols []C.long) {
 	case g.panels != nil:
 		least, most = 8, panels
 	case C.gemm_reads(isa, g) == 0 || g.m*g.k > far: // each piece packs a, or fetches it from memory: as few as give every worker as many
-		rounds := (panels + 16*workers - 1) / (16 * workers)
+		rounds := (panels + 32*workers - 1) / (32 * workers)
 		least = (panels + rounds*workers - 1) / (rounds * workers)
 		most = least
 	case g.m*g.k > near: // rows of a are fetched from the third-level cache
