@@ -71,7 +71,7 @@ func TestSplitRefuses(t *testing.T) {
 		{family(9), []float64{0.5, 0.4}, "add up to 0.9"},
 		{family(9), nil, "add up to 0"},
 		{family(9), []float64{1.5, -0.5}, "not between"},
-		{family(1), []float64{0.5, 0.5}, "part 2 of 2 is empty: 1 rows of 1 families are too few"},
+		{family(1), []float64{0.5, 0.5}, "part 2 of 2 is empty: too few rows (1, families: 1)"},
 		{circle, []float64{1}, "its own ancestor"},
 	} {
 		if _, err := Split(c.rows, c.fractions, 1); err == nil || !strings.Contains(err.Error(), c.want) {

@@ -54,7 +54,7 @@ func SplitRoots(roots []string, fractions []float64, seed uint64) ([][]int, erro
 	}
 	for i, p := range parts {
 		if len(p) == 0 {
-			return nil, fmt.Errorf("dataset: split: part %d of %d is empty: %d rows of %d families are too few", i+1, len(parts), len(roots), len(part))
+			return nil, fmt.Errorf("dataset: split: part %d of %d is empty: too few rows (%d, families: %d)", i+1, len(parts), len(roots), len(part))
 		}
 	}
 	return parts, nil
