@@ -94,7 +94,7 @@ func pissaIsPEFTs(t *testing.T, dev gpu.Device) {
 
 // signs compares what an adapter begins with with PEFT's, and returns the sign of each
 // singular vector, by module, relative to PEFT's.
-func signs(t *testing.T, a *Adapter, values []float32) map[string][]float32 {
+func signs(t *testing.T, a *Adapter, begun []float32) map[string][]float32 {
 	t.Helper()
 	theirs, err := safetensors.Open(golden("llama", "pissa", "init", adapterWeights))
 	if err != nil {
@@ -103,20 +103,20 @@ func signs(t *testing.T, a *Adapter, values []float32) map[string][]float32 {
 	defer theirs.Close()
 	out := map[string][]float32{}
 	for _, x := range a.Params.Tensors[:len(a.modules)] {
-		want := floats(t, theirs, x.Name)
+		want := values(t, theirs, x.Name)
 		var s []float32
 		for row := range x.Shape[0] {
 			var along float64
 			for j := range x.Shape[1] {
-				along += float64(values[x.From+row*x.Shape[1]+j]) * float64(want[row*x.Shape[1]+j])
+				along += float64(begun[x.From+row*x.Shape[1]+j]) * float64(want[row*x.Shape[1]+j])
 			}
 			s = append(s, float32(math.Copysign(1, along)))
 		}
 		out[strings.TrimSuffix(x.Name, ".lora_A.weight")] = s
 	}
 	for _, x := range a.Params.Tensors {
-		want := floats(t, theirs, x.Name)
-		for i, v := range values[x.From:][:x.Len()] {
+		want := values(t, theirs, x.Name)
+		for i, v := range begun[x.From:][:x.Len()] {
 			if d := math.Abs(float64(v*signOf(out, x.Name, x.Shape, i) - want[i])); d > 2e-5 {
 				t.Fatalf("%s[%d] begins with %v, PEFT's with %v", x.Name, i, v, want[i])
 			}
@@ -150,25 +150,12 @@ func difference(t *testing.T, ours *safetensors.File, path string, sign map[stri
 	}
 	for _, name := range theirs.Names() {
 		x, _ := ours.Tensor(name)
-		got, want := floats(t, ours, name), floats(t, theirs, name)
+		got, want := values(t, ours, name), values(t, theirs, name)
 		for i := range want {
 			worst = max(worst, math.Abs(float64(got[i]*signOf(sign, name, x.Shape, i)-want[i])))
 		}
 	}
 	return worst
-}
-
-func floats(t *testing.T, f *safetensors.File, name string) []float32 {
-	t.Helper()
-	x, ok := f.Tensor(name)
-	if !ok {
-		t.Fatalf("there is no tensor %s", name)
-	}
-	v, err := x.F32()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
 }
 
 func meanLoss(t *testing.T, m *Transformer, a *Adapter, g goldenBatch) float64 {
