@@ -3,6 +3,12 @@
 // summed at a time, from two of a and two of b. b's panels are those of
 // pairs.h, filled up with zeros to whole tiles of steps.
 //
+// A float of a is rounded to bfloat16, or cut into three of them whose sum it is: three
+// times 8 bits are its 24. What two bfloat16 give multiplied is exact in float, so floats by
+// bfloat16 weights are then summed as exactly as floats are, at a third of the speed.
+// Of an infinity the other parts are NaN. Below 2⁻¹⁰³ bits are lost, as AMX takes
+// subnormal numbers for zeros.
+//
 // An element of c is the sum of its steps in order, block by block, whatever
 // the number of rows and columns; its bits are AMX's own.
 #define ISA(x) x##_amx
@@ -23,110 +29,199 @@
 #include "panels.h"
 
 // Rows is where 16 rows of a lie: their first 32 steps at p, each row stride
-// bytes behind the one before it, the next 32 steps so many bytes on.
+// bytes behind the one before it, the next 32 steps so many bytes on. If they are cut,
+// the tile of each part lies behind that of the part before.
 typedef struct {
   const char *p;
   long stride, next;
 } ISA(Rows);
+enum { TILE = 1024 }; // bytes
 
-// rows packs lanes r to r+n of a, n <= 16, from step s on, into tiles at d.
-static void ISA(rows)(const Operand *a, long r, int n, long s, long len, uint16_t *d) {
-  __builtin_memset(d, 0, (len + 31) / 32 * 1024);
-  for (long t = 0; t < len; t += 32, d += 512) {
-    long m = MIN(32, len - t), at = r * a->lane + (s + t) * a->step;
-    for (int i = 0; i < n; i++)
-      if (a->bf16)
-        for (long q = 0; q < m; q++) d[32 * i + q] = ((const uint16_t *)a->p)[at + i * a->lane + q * a->step];
-      else if (a->step == 1 && m == 32) {
-        const float *x = (const float *)a->p + at + i * a->lane;
-        IVDEP for (int q = 0; q < 32; q++) {
-          union { float f; uint32_t u; } v = {x[q]};
-          d[32 * i + q] = (v.u + 0x7fff + (v.u >> 16 & 1)) >> 16;
-        }
-      } else
-        for (long q = 0; q < m; q++) {
-          union { float f; uint32_t u; } v = {((const float *)a->p)[at + i * a->lane + q * a->step]};
-          d[32 * i + q] = (v.u + 0x7fff + (v.u >> 16 & 1)) >> 16;
-        }
+// cut writes 32 floats to d: rounded, or the first eight bits of each, and a tile
+// and two on the second and the third eight.
+INL void ISA(cut)(int parts, const float *x, uint16_t *d) {
+  IVDEP for (int q = 0; q < 32; q++) {
+    union { float f; uint32_t u; } v = {x[q]}, top;
+    if (parts == 1) v.u += 0x7fff + (v.u >> 16 & 1);
+    for (int p = 0; p < parts; p++, v.f -= top.f) {
+      top.u = v.u & 0xffff0000u;
+      d[p * TILE / 2 + q] = top.u >> 16;
+    }
   }
 }
 
+// rows packs lanes r to r+n of a, n <= 16, from step s on, into tiles at d.
+INL void ISA(rows)(int parts, const Operand *a, long r, int n, long s, long len, char *d) {
+  if (n < 16) __builtin_memset(d, 0, (len + 31) / 32 * parts * TILE);
+  for (long t = 0; t < len; t += 32, d += parts * TILE)
+    for (int i = 0; i < n; i++) {
+      long m = MIN(32, len - t), at = (r + i) * a->lane + (s + t) * a->step;
+      uint16_t *to = (uint16_t *)(d + 64 * i);
+      if (a->bf16) {
+        __builtin_memset(to, 0, 64);
+        for (long q = 0; q < m; q++) to[q] = ((const uint16_t *)a->p)[at + q * a->step];
+      } else if (a->step == 1 && m == 32) {
+        ISA(cut)(parts, (const float *)a->p + at, to);
+      } else {
+        float x[32] = {0};
+        for (long q = 0; q < m; q++) x[q] = ((const float *)a->p)[at + q * a->step];
+        ISA(cut)(parts, x, to);
+      }
+    }
+}
+
+// lay is rows with the parts as a constant.
+static NOINLINE void ISA(lay)(const Product *g, long r, int n, long s, long len, char *d) {
+  if (g->parts == 1) ISA(rows)(1, &g->a, r, n, s, len, d);
+  else ISA(rows)(3, &g->a, r, n, s, len, d);
+}
+
 // tiles writes the product of 16 or, if tall, 32 rows and 16 or, if broad, 32
-// columns to buf, whose rows are 32 floats.
-INL void ISA(tiles)(int tall, int broad, long n, ISA(Rows) a0, ISA(Rows) a1, const float *b, float *buf) {
+// columns to buf, whose rows are 32 floats. What is cut comes from further away than
+// the processor looks ahead by itself.
+INL void ISA(tiles)(int parts, int tall, int broad, long n, ISA(Rows) a0, ISA(Rows) a1, const float *b, float *buf) {
   long w = broad ? 32 : 16;
   _tile_zero(0);
   if (broad) _tile_zero(1);
   if (tall) _tile_zero(2);
   if (tall && broad) _tile_zero(3);
   for (; n--; a0.p += a0.next, a1.p += a1.next, b += 16 * w) {
-    _tile_loadd(4, a0.p, a0.stride);
     _tile_loadd(6, b, w * 4);
-    _tile_dpbf16ps(0, 4, 6);
-    if (broad) {
-      _tile_loadd(7, b + 16, w * 4);
-      _tile_dpbf16ps(1, 4, 7);
-    }
-    if (tall) {
-      _tile_loadd(5, a1.p, a1.stride);
+    if (broad) _tile_loadd(7, b + 16, w * 4);
+    UNROLL for (int p = 0; p < parts; p++) {
+      const char *x = a0.p + p * TILE, *y = a1.p + p * TILE;
+      _tile_loadd(4, x, a0.stride);
+      if (parts > 1)
+        UNROLL for (int i = 0; i < 16; i++) __builtin_prefetch(x + 2 * TILE + 64 * i);
+      _tile_dpbf16ps(0, 4, 6);
+      if (broad) _tile_dpbf16ps(1, 4, 7);
+      if (!tall) continue;
+      _tile_loadd(5, y, a1.stride);
+      if (parts > 1)
+        UNROLL for (int i = 0; i < 16; i++) __builtin_prefetch(y + 2 * TILE + 64 * i);
       _tile_dpbf16ps(2, 5, 6);
+      if (broad) _tile_dpbf16ps(3, 5, 7);
     }
-    if (tall && broad) _tile_dpbf16ps(3, 5, 7);
   }
   _tile_stored(0, buf, 128);
   if (broad) _tile_stored(1, buf + 16, 128);
   if (tall) _tile_stored(2, buf + 16 * 32, 128);
   if (tall && broad) _tile_stored(3, buf + 16 * 32 + 16, 128);
 }
-static NOINLINE void ISA(product)(int tall, int broad, long n, ISA(Rows) a0, ISA(Rows) a1, const float *b, float *buf) {
-  if (tall && broad) ISA(tiles)(1, 1, n, a0, a1, b, buf);
-  else if (tall) ISA(tiles)(1, 0, n, a0, a1, b, buf);
-  else if (broad) ISA(tiles)(0, 1, n, a0, a1, b, buf);
-  else ISA(tiles)(0, 0, n, a0, a1, b, buf);
+static NOINLINE void ISA(product)(int parts, int tall, int broad, long n, ISA(Rows) a0, ISA(Rows) a1, const float *b, float *buf) {
+#define TILES(parts)                                                 \
+  if (tall && broad) ISA(tiles)(parts, 1, 1, n, a0, a1, b, buf);      \
+  else if (tall) ISA(tiles)(parts, 1, 0, n, a0, a1, b, buf);          \
+  else if (broad) ISA(tiles)(parts, 0, 1, n, a0, a1, b, buf);         \
+  else ISA(tiles)(parts, 0, 0, n, a0, a1, b, buf)
+  if (parts == 1) TILES(1);
+  else TILES(3);
+#undef TILES
 }
 
-// put: c = alpha·buf (+ c) for rows × cols.
-INL void ISA(put)(const float *buf, float *c, long row, long col, int rows, int cols, float alpha, int add) {
+// put: c = alpha·buf (+ c) for rows × cols. buf's rows are width floats.
+INL void ISA(put)(const float *buf, int width, float *c, long row, long col, int rows, int cols, float alpha, int add) {
   for (int i = 0; i < rows; i++)
     IVDEP for (int j = 0; j < cols; j++) {
       float *to = c + i * row + j * col;
-      *to = (add ? *to : 0) + buf[32 * i + j] * alpha;
+      *to = (add ? *to : 0) + buf[width * i + j] * alpha;
     }
+}
+
+static void ISA(configure)(void) { // eight tiles of 16 rows of 64 bytes
+  struct { uint8_t palette, start, zero[14]; uint16_t bytes[16]; uint8_t rows[16]; } shape = {1};
+  for (int i = 0; i < 8; i++) shape.bytes[i] = 64, shape.rows[i] = 16;
+  _tile_loadconfig(&shape);
 }
 
 // gemm_reads: nobody asks, as b is packed beforehand.
 static int ISA(gemm_reads)(const Product *g) { return 0; }
 
 // gemm computes the rows m0 to m1 of the columns n0 to n1; n0 is a multiple of
-// WIDE, m1-m0 <= GEMM_ROWS. Rows of bfloat16 are read where they lie.
+// WIDE, m1-m0 <= GEMM_ROWS/parts. Rows of bfloat16 are read where they lie.
 static void ISA(gemm)(const Product *g, long m0, long m1, long n0, long n1, float *scratch) {
-  struct { uint8_t palette, start, zero[14]; uint16_t bytes[16]; uint8_t rows[16]; } shape = {1};
-  for (int i = 0; i < 8; i++) shape.bytes[i] = 64, shape.rows[i] = 16;
-  _tile_loadconfig(&shape);
+  ISA(configure)();
   float buf[32 * 32] __attribute__((aligned(64)));
   ISA(Rows) a[GEMM_ROWS / 16 + 1];
   for (long p = 0; p < g->k; p += g->block) {
     long len = MIN(g->block, g->k - p), tiles = (len + 31) / 32;
     char *d = (char *)scratch;
-    for (long r = m0; r < m1; r += 16, d += 1024 * tiles) {
+    for (long r = m0; r < m1; r += 16, d += tiles * g->parts * TILE) {
       ISA(Rows) *x = &a[(r - m0) / 16];
-      *x = (ISA(Rows)){d, 64, 1024};
+      *x = (ISA(Rows)){d, 64, g->parts * TILE};
       if (g->a.bf16 && g->a.step == 1 && len % 32 == 0 && m1 - r >= 16)
         *x = (ISA(Rows)){(const char *)g->a.p + 2 * (r * g->a.lane + p), 2 * g->a.lane, 64};
       else
-        ISA(rows)(&g->a, r, MIN(16, m1 - r), p, len, (uint16_t *)d);
+        ISA(lay)(g, r, MIN(16, m1 - r), p, len, d);
     }
     for (long j = n0; j < n1; j += WIDE)
       for (long r = m0; r < m1; r += 32) {
         int rows = MIN(32, m1 - r), cols = MIN(WIDE, g->n - j), add = g->add || p > 0;
         ISA(Rows) *x = &a[(r - m0) / 16];
-        ISA(product)(rows > 16, ISA(width)(g->n - j) == WIDE, tiles, x[0], x[rows > 16], ISA(at)(g, p, len, j), buf);
+        ISA(product)(g->parts, rows > 16, ISA(width)(g->n - j) == WIDE, tiles, x[0], x[rows > 16], ISA(at)(g, p, len, j), buf);
         float *c = g->c + r * g->row + j * g->col;
-        if (g->col != 1) ISA(put)(buf, c, g->row, g->col, rows, cols, g->alpha, add);
-        else if (cols != WIDE) ISA(put)(buf, c, g->row, 1, rows, cols, g->alpha, add);
-        else ISA(put)(buf, c, g->row, 1, rows, WIDE, g->alpha, add);
+        if (g->col != 1) ISA(put)(buf, 32, c, g->row, g->col, rows, cols, g->alpha, add);
+        else if (cols != WIDE) ISA(put)(buf, 32, c, g->row, 1, rows, cols, g->alpha, add);
+        else ISA(put)(buf, 32, c, g->row, 1, rows, WIDE, g->alpha, add);
       }
   }
+  _tile_release();
+}
+
+// Strips of BF16, as strips.h lays them out, are tiles of b as they lie: 16 pairs of
+// steps of 64 lanes. All rows of a are packed beforehand, 16 by 16.
+enum { LANES = 64 };
+
+// gemm_rows packs the rows from 16·from to 16·to. k is a multiple of 32.
+static void ISA(gemm_rows)(const Product *g, long from, long to) {
+  for (; from < to; from++)
+    ISA(lay)(g, 16 * from, MIN(16, g->m - 16 * from), 0, g->k, (char *)g->panels + from * (g->k / 32) * g->parts * TILE);
+}
+
+// strip writes the product of 16 rows by n tiles of steps to buf, whose rows are LANES floats.
+INL void ISA(strip)(int parts, long n, const char *a, const char *b, float *buf) {
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  for (; n--; a += parts * TILE, b += 4 * TILE) {
+    UNROLL for (int i = 0; i < 64; i++) __builtin_prefetch(b + 4 * TILE + 64 * i);
+    _tile_loadd(4, a, 64);
+    if (parts > 1) {
+      _tile_loadd(5, a + TILE, 64);
+      _tile_loadd(6, a + 2 * TILE, 64);
+    }
+#define QUARTER(j)                        \
+  _tile_loadd(7, b + 64 * j, 4 * LANES);  \
+  _tile_dpbf16ps(j, 4, 7);                \
+  if (parts > 1) {                        \
+    _tile_dpbf16ps(j, 5, 7);              \
+    _tile_dpbf16ps(j, 6, 7);              \
+  }
+    QUARTER(0) QUARTER(1) QUARTER(2) QUARTER(3)
+#undef QUARTER
+  }
+  _tile_stored(0, buf, 4 * LANES);
+  _tile_stored(1, buf + 16, 4 * LANES);
+  _tile_stored(2, buf + 32, 4 * LANES);
+  _tile_stored(3, buf + 48, 4 * LANES);
+}
+
+// gemm_strips computes the columns of the strips from to to, for all rows.
+static void ISA(gemm_strips)(const Product *g, long from, long to) {
+  ISA(configure)();
+  float buf[16 * LANES] __attribute__((aligned(64)));
+  for (; from < to; from++)
+    for (long r = 0; r < g->m; r += 16)
+      for (long p = 0; p < g->k; p += g->block) {
+        const char *a = (const char *)g->panels + (r / 16 * g->k + p) / 32 * g->parts * TILE;
+        const char *b = (const char *)g->b.p + (from * g->k + p) * 2 * LANES;
+        long tiles = MIN(g->block, g->k - p) / 32;
+        if (g->parts == 1) ISA(strip)(1, tiles, a, b, buf);
+        else ISA(strip)(3, tiles, a, b, buf);
+        float *c = g->c + r * g->row + from * LANES;
+        ISA(put)(buf, LANES, c, g->row, 1, MIN(16, g->m - r), MIN(LANES, g->n - from * LANES), g->alpha, g->add || p > 0);
+      }
   _tile_release();
 }
 #include "end.h"

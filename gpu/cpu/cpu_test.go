@@ -2,6 +2,8 @@ package cpu
 
 import (
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -28,6 +30,19 @@ func TestConform(t *testing.T) {
 	for isa, d := range devices(t, 2) {
 		t.Run(isa, func(t *testing.T) { gputest.Conform(t, d, 1e-5) })
 	}
+	if d := amx(t, 2); d != nil {
+		t.Run("amx", func(t *testing.T) { gputest.Conform(t, d, 1e-5, "matmul", "matmul rows") }) // all else is AVX-512's
+	}
+}
+
+// amx returns a device that multiplies floats by BF16 weights on AMX, or nil.
+func amx(t testing.TB, threads int) gpu.Device {
+	d, err := New(Options{Threads: threads, ISA: "amx"})
+	if err != nil {
+		return nil
+	}
+	t.Cleanup(func() { d.Close() })
+	return d
 }
 
 // Results must not depend on the number of threads.
@@ -35,6 +50,9 @@ func TestThreads(t *testing.T) {
 	one, many := devices(t, 1), devices(t, 3)
 	for isa := range one {
 		t.Run(isa, func(t *testing.T) { gputest.Same(t, one[isa], many[isa]) })
+	}
+	if d := amx(t, 1); d != nil {
+		t.Run("amx", func(t *testing.T) { gputest.Same(t, d, amx(t, 3), "matmul") })
 	}
 }
 
@@ -66,12 +84,83 @@ func TestBF16(t *testing.T) {
 	}
 }
 
+// AMX cuts floats in three without loss: times one they are what they were.
+func TestCutIsExact(t *testing.T) {
+	d := amx(t, 2)
+	if d == nil {
+		t.Skip("this CPU has no AMX")
+	}
+	const n, rows = 70, 100
+	x := make([]float32, rows*n)
+	random := rand.New(rand.NewPCG(3, 4))
+	for i := range x {
+		x[i] = math.Float32frombits(random.Uint32()&0x807fffff | (24+random.Uint32()%231)<<23) // from 2⁻¹⁰³ to the largest
+	}
+	copy(x, []float32{math.MaxFloat32, -math.MaxFloat32, 0, 1, 1 + 0x1p-23, 0x1.000002p-103})
+	one := make([]float32, n*n)
+	for i := range n {
+		one[i*n+i] = 1
+	}
+	a, w, c := gpu.M(d.Alloc(gpu.F32, len(x)), rows, n), gpu.M(d.Alloc(gpu.BF16, n*n), n, n), gpu.M(d.Alloc(gpu.F32, len(x)), rows, n)
+	d.Upload(a.Buf, x)
+	d.Upload(w.Buf, one)
+	for _, b := range []gpu.Mat{w, w.Transposed()} {
+		d.MatMul(c, a, b, 1, 0)
+		got := make([]float32, len(x))
+		d.Download(got, c.Buf)
+		if !slices.Equal(got, x) {
+			t.Errorf("transposed %v: products with the unit matrix differ", b.T)
+		}
+	}
+}
+
+// Long sums of floats by BF16 weights are no worse on AMX than by multiply-adds of floats.
+func TestSumsOnAMX(t *testing.T) {
+	all := map[string]gpu.Device{"amx": amx(t, 2), "avx512": devices(t, 2)["avx512"]}
+	if all["amx"] == nil {
+		t.Skip("this CPU has no AMX")
+	}
+	const m, n, k = 40, 50, 5000
+	random := rand.New(rand.NewPCG(5, 6))
+	x, y := make([]float32, m*k), make([]float32, k*n)
+	for i := range x {
+		x[i] = float32(random.NormFloat64())
+	}
+	for i := range y {
+		y[i] = math.Float32frombits(math.Float32bits(float32(random.NormFloat64())) &^ 0xffff)
+	}
+	sum := map[string]float64{} // of squares of errors
+	for isa, d := range all {
+		a, b, c := gpu.M(d.Alloc(gpu.F32, m*k), m, k), gpu.M(d.Alloc(gpu.BF16, k*n), k, n), gpu.M(d.Alloc(gpu.F32, m*n), m, n)
+		d.Upload(a.Buf, x)
+		d.Upload(b.Buf, y)
+		d.MatMul(c, a, b, 1, 0)
+		got := make([]float32, m*n)
+		d.Download(got, c.Buf)
+		for i := range m {
+			for j := range n {
+				want := 0.0
+				for s := range k {
+					want += float64(x[i*k+s]) * float64(y[s*n+j])
+				}
+				e := float64(got[i*n+j]) - want
+				sum[isa] += e * e
+			}
+		}
+	}
+	t.Logf("root of the mean square: AMX %.3g, AVX-512 %.3g", math.Sqrt(sum["amx"]/m/n), math.Sqrt(sum["avx512"]/m/n))
+	if sum["amx"] > sum["avx512"] {
+		t.Errorf("squares of errors: %g on AMX, %g on AVX-512", sum["amx"], sum["avx512"])
+	}
+}
+
 // A row of a product has the same bits whichever others share its batch, and
 // so which way the product is computed.
 func TestRowsOfBF16(t *testing.T) {
-	for _, isa := range []string{"amx", "avx512", "avx2"} {
-		t.Run(isa, func(t *testing.T) {
-			d, err := New(Options{Threads: 2, ISA: isa, BF16: isa != "avx2"})
+	for _, o := range []Options{{ISA: "amx"}, {ISA: "amx", BF16: true}, {ISA: "avx512", BF16: true}, {ISA: "avx2"}} {
+		t.Run(fmt.Sprintf("%s/%t", o.ISA, o.BF16), func(t *testing.T) {
+			o.Threads = 2
+			d, err := New(o)
 			if err != nil {
 				t.Skip(err)
 			}
@@ -147,7 +236,7 @@ func TestOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	if want := fmt.Sprintf("cpu (%s, 1 thread)", d.Name()[5:len(d.Name())-11]); d.Name() != want || d.Kind() != "cpu" {
+	if want := fmt.Sprintf("cpu (%s, 1 thread)", d.Name()[5:len(d.Name())-11]); d.Name() != want || (d.Kind() != "cpu") != strings.Contains(want, "AMX") {
 		t.Errorf("name %q, kind %q", d.Name(), d.Kind())
 	}
 }

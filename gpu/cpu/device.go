@@ -31,6 +31,7 @@ type Options struct {
 type device struct {
 	isa    C.int
 	gemm   C.int // the instruction set for products with BF16 weights
+	parts  C.int // BF16 that AMX makes of a float there: see amx.h
 	name   string
 	kind   string
 	memory int // Options.Memory
@@ -64,8 +65,12 @@ func newDevice(o Options) (*device, error) {
 		o.Threads = runtime.GOMAXPROCS(0)
 	}
 	d := &device{isa: min(isa, C.ISA_AVX512), memory: o.Memory, pool: newPool(o.Threads), scratch: make([]gpu.Buf, o.Threads)}
-	d.gemm, d.kind = d.isa, "cpu"
+	d.gemm, d.parts, d.kind = d.isa, 1, "cpu"
 	name := display[d.isa]
+	if isa == C.ISA_AMX && !o.BF16 {
+		d.gemm, d.parts, d.kind = isa, 3, "cpu:amx"
+		name += " AMX"
+	}
 	if o.BF16 {
 		switch {
 		case isa == C.ISA_AMX:

@@ -33,6 +33,8 @@ typedef uint32_t u4 __attribute__((vector_size(16)));
 typedef uint32_t u4u __attribute__((vector_size(16), aligned(4), may_alias));
 typedef uint16_t h4 __attribute__((vector_size(8)));
 typedef uint16_t h4u __attribute__((vector_size(8), aligned(2), may_alias));
+typedef uint16_t h32 __attribute__((vector_size(64)));
+typedef uint16_t h32u __attribute__((vector_size(64), aligned(2), may_alias));
 typedef float f32u __attribute__((aligned(2), may_alias));
 typedef uint32_t u32u __attribute__((aligned(2), may_alias));
 
@@ -142,7 +144,17 @@ long strip_lanes(int isa) { return isa == ISA_AVX512 ? 64 : isa == ISA_AVX2 ? 16
 void repack(int isa, void *to, const void *x, int type, long row, long n, long k, long from, long last) {
   PICK(repack, to, x, type, row, n, k, from, last);
 }
-void gemm_strips(int isa, const Product *g, int type, long from, long to) { PICK(gemm_strips, g, type, from, to); }
+void gemm_strips(int isa, const Product *g, int type, long from, long to) {
+#if defined(__x86_64__)
+  if (isa == ISA_AMX) return gemm_strips_amx(g, from, to);
+#endif
+  PICK(gemm_strips, g, type, from, to);
+}
+void gemm_rows(const Product *g, long from, long to) {
+#if defined(__x86_64__)
+  gemm_rows_amx(g, from, to);
+#endif
+}
 
 void embed(int isa, float *out, const void *table, int bf16, const int32_t *ids, long from, long to, long dim) {
   PICK(embed, out, table, bf16, ids, from, to, dim);

@@ -29,6 +29,7 @@ typedef struct {
   float alpha;
   int add;
   float *panels; // none: gemm packs
+  int parts; // bfloat16 that AMX makes of a float of a: 1, which rounds, or 3
 } Product;
 
 // Seqs is gpu.Seqs for one sequence: the rows first to first+len.
@@ -60,6 +61,7 @@ void gemm_few(int isa, const Product *g, int type, long row, long from, long to,
 long strip_lanes(int isa);
 void repack(int isa, void *to, const void *x, int type, long row, long n, long k, long from, long last); // strips from to last of n lanes
 void gemm_strips(int isa, const Product *g, int type, long from, long to); // g.b.p are strips
+void gemm_rows(const Product *g, long from, long to); // for AMX: packs a's rows 16·from to 16·to to g.panels, before the strips
 
 void embed(int isa, float *out, const void *table, int bf16, const int32_t *ids, long from, long to, long dim);
 void embed_back(int isa, float *dtable, const float *dout, const int32_t *ids, long n, long dim, long c0, long c1);

@@ -41,19 +41,22 @@ func (d *device) MatMul(c, a, b gpu.Mat, alpha, beta float32) {
 		d.matMulBlocks(c, a, b, alpha, beta)
 		return
 	}
-	isa := d.isa
-	if a.Buf.Type == gpu.BF16 || b.Buf.Type == gpu.BF16 {
+	isa, parts := d.isa, d.parts
+	if b.Buf.Type == gpu.BF16 || a.Buf.Type == gpu.BF16 && parts == 1 {
 		isa = d.gemm
+	}
+	if a.Buf.Type == gpu.BF16 {
+		parts = 1
 	}
 	g := C.Product{
 		a: lanes(a.Transposed()), b: lanes(b), c: f(c.Buf), row: C.long(c.Stride), col: 1,
 		m: C.long(c.Rows), n: C.long(c.Cols), k: C.long(a.Cols), alpha: C.float(alpha),
-		block: C.gemm_block(isa, C.long(a.Cols)), to: C.long(a.Cols),
+		block: C.gemm_block(isa, C.long(a.Cols)), to: C.long(a.Cols), parts: parts,
 	}
 	if beta != 0 {
 		g.add = 1
 	}
-	if turns(&g) && (isa != C.ISA_AMX || g.b.step == 1) { // AMX wants rows
+	if turns(&g) && (isa != C.ISA_AMX || g.b.step == 1 && parts == 1) { // AMX wants rows
 		g.a, g.b, g.m, g.n, g.row, g.col = g.b, g.a, g.n, g.m, g.col, g.row
 	}
 	if isa == C.ISA_AMX || g.n <= narrow && (g.a.bf16 == 0 && isa == d.isa || g.a.bf16 == 1 && g.a.step == 1 && g.k%2 == 0) {
@@ -154,9 +157,16 @@ func pieces(isa C.int, g *C.Product, workers C.long) (rows, cols []C.long) {
 	if isa == C.ISA_AMX {
 		tile = 32
 	}
+	highest := C.GEMM_ROWS / tile
 	panels := C.gemm_panels(isa, g.n)
 	least, most := C.long(1), C.long(8) // panels in a piece, whose part of c and block of a second-level caches may hold
 	switch {
+	case isa == C.ISA_AMX:
+		highest /= C.long(g.parts)
+		least, most = 8, panels
+		if g.m >= 64*workers { // bands of rows, so that each is packed once
+			least = panels
+		}
 	case g.panels != nil:
 		least, most = 8, panels
 	case C.gemm_reads(isa, g) == 0 || g.m*g.k > far: // each piece packs a, or fetches it from memory: as few as give every worker as many
@@ -170,7 +180,7 @@ func pieces(isa C.int, g *C.Product, workers C.long) (rows, cols []C.long) {
 	if len(cols) > 2 {
 		workers = 1 // equal bands of rows
 	}
-	return parts(g.m, tile, 1, C.GEMM_ROWS/tile, workers), cols
+	return parts(g.m, tile, 1, highest, workers), cols
 }
 
 // parts returns the edges between parts of n, of least to most units each. For several

@@ -60,6 +60,15 @@ INL f4 ISA(across)(int bf16, const void *p, long at, long step) {
   return (f4)ISA(pair)(ISA(four)(bf16, p, at), ISA(four)(bf16, p, at + step));
 }
 
+// zip stores pairs of two steps of 32 lanes.
+INL void ISA(zip)(float *d, const uint16_t *p, long step) {
+  h32 x = *(const h32u *)p, y = *(const h32u *)(p + step);
+#define FROM(i) i, 32 + i, i + 1, 33 + i, i + 2, 34 + i, i + 3, 35 + i
+  *(h32u *)d = __builtin_shufflevector(x, y, FROM(0), FROM(4), FROM(8), FROM(12));
+  *(h32u *)(d + 16) = __builtin_shufflevector(x, y, FROM(16), FROM(20), FROM(24), FROM(28));
+#undef FROM
+}
+
 INL float ISA(cell)(int bf16, const void *p, long at, long step, int both) {
   f4 even = {ISA(one)(bf16, p, at)}, odd = {both ? ISA(one)(bf16, p, at + step) : 0};
   return ((f4)ISA(pair)(even, odd))[0];
@@ -97,6 +106,9 @@ INL void ISA(panel)(int bf16, int w, const Operand *o, long l0, int n, long s0, 
         __builtin_memcpy(d, (const float *)p + at, 4 * w);
         continue;
       }
+#if PAIRS
+      for (; bf16 && i + 32 <= n; i += 32) ISA(zip)(d + i, (const uint16_t *)p + at + i, o->step);
+#endif
       for (; i + 4 <= n; i += 4) *(f4u *)(d + i) = ISA(across)(bf16, p, at + i, o->step);
       for (; i < n; i++) d[i] = ISA(cell)(bf16, p, at + i, o->step, 1);
       for (; i < w; i++) d[i] = 0;

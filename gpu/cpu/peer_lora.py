@@ -2,7 +2,7 @@
 
     yes | head -5 | python gpu/cpu/peer_lora.py [--threads 2] [--type f32|bf16] [--attention sdpa|eager]
 
-The model has the shape of SmolLM2-135M with random weights; the adapter has rank 16 on all
+The model has the shape of SmolLM2-135M with random weights in bf16, which f32 widens; the adapter has rank 16 on all
 seven linears; a step is forward, backward, clip and AdamW over one row of 512
 tokens, as transformers, PEFT and torch do it without compiling. bf16 means what Trainer(bf16=True)
 means for a bf16 base: bf16 autocast, fp32 adapters. The first line says what this is; then each line read
@@ -58,7 +58,9 @@ def smollm(peft, torch, transformers, kind, attention):
         vocab_size=49152, hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9,
         num_key_value_heads=3, max_position_embeddings=8192, rms_norm_eps=1e-5, tie_word_embeddings=True, use_cache=False,
         rope_parameters=dict(rope_type="default", rope_theta=100000.0), attn_implementation=attention)
-    model = transformers.LlamaForCausalLM(config).to(torch.bfloat16 if kind == "bf16" else torch.float32)
+    model = transformers.LlamaForCausalLM(config).to(torch.bfloat16)  # as the file has it
+    if kind == "f32":
+        model = model.to(torch.float32)
     targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     lora = peft.LoraConfig(r=16, lora_alpha=32, target_modules=targets, task_type="CAUSAL_LM")
     return peft.get_peft_model(model, lora).train()

@@ -13,6 +13,7 @@ import (
 
 const (
 	stripRows  = 8       // rows up to which weights are read from strips
+	tileRows   = 64      // the same with AMX
 	stripUses  = 4       // products before there are strips: laying them out takes as long as some products
 	stripGrain = 1 << 15 // weights in a range of work: some 3 µs
 )
@@ -30,11 +31,17 @@ var stripTypes = map[gpu.Type]struct {
 // those that are used so again and again, as generation does, are laid out once
 // more for that. It reports false if the product has to go another way, to the same bits.
 func (d *device) byStrips(c, a, b gpu.Mat, alpha, beta float32) bool {
-	if c.Rows > stripRows || !b.T || b.Stride != b.Rows || a.T || a.Buf.Type != gpu.F32 {
+	isa, rows, t := d.isa, stripRows, stripTypes[b.Buf.Type]
+	if b.Buf.Type == gpu.BF16 {
+		if isa = d.gemm; isa == C.ISA_AMX {
+			rows, t.group = tileRows, 32
+		}
+	}
+	if c.Rows > rows || !b.T || b.Stride != b.Rows || a.T || a.Buf.Type != gpu.F32 {
 		return false
 	}
-	l, t := d.lent[b.Buf.Ptr], stripTypes[b.Buf.Type]
-	if l == nil || t.group == 0 || b.Rows%t.group != 0 || b.Buf.Type == gpu.BF16 && d.gemm != d.isa {
+	l := d.lent[b.Buf.Ptr]
+	if l == nil || t.group == 0 || b.Rows%t.group != 0 || isa == C.ISA_PAIRS {
 		return false
 	}
 	if l.strips.Len == 0 {
@@ -46,14 +53,22 @@ func (d *device) byStrips(c, a, b gpu.Mat, alpha, beta float32) bool {
 	g := C.Product{
 		a: lanes(a.Transposed()), b: C.Operand{p: l.strips.Ptr}, c: f(c.Buf), row: C.long(c.Stride), col: 1,
 		m: C.long(c.Rows), n: C.long(c.Cols), k: C.long(a.Cols), alpha: C.float(alpha),
-		block: C.gemm_block(d.isa, C.long(a.Cols)),
+		block: C.gemm_block(isa, C.long(a.Cols)), parts: d.parts,
 	}
 	if beta != 0 {
 		g.add = 1
 	}
+	if isa == C.ISA_AMX {
+		groups := (c.Rows + 15) / 16
+		if !d.grow(&d.panels, groups*16*a.Cols*int(d.parts)/2) {
+			return true
+		}
+		g.panels = f(d.panels)
+		d.pool.each(groups, max(1, grain/(16*a.Cols)), func(from, to, _ int) { C.gemm_rows(&g, C.long(from), C.long(to)) })
+	}
 	wide := int(C.strip_lanes(d.isa))
 	d.pool.each((c.Cols+wide-1)/wide, max(1, stripGrain/(wide*a.Cols)), func(from, to, _ int) {
-		C.gemm_strips(d.isa, &g, t.c, C.long(from), C.long(to))
+		C.gemm_strips(isa, &g, t.c, C.long(from), C.long(to))
 	})
 	return true
 }

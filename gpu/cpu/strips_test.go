@@ -11,15 +11,19 @@ import (
 // A product by strips has the bits that the same rows have before there are strips
 // and in a large batch, also where a block of steps ends within a group.
 func TestStrips(t *testing.T) {
-	for _, isa := range []string{"avx512", "avx2", "sse", "neon"} {
-		d, err := newDevice(Options{Threads: 3, ISA: isa})
+	for _, o := range []Options{{ISA: "amx"}, {ISA: "amx", BF16: true}, {ISA: "avx512"}, {ISA: "avx2"}, {ISA: "sse"}, {ISA: "neon"}} {
+		o.Threads = 3
+		d, err := newDevice(o)
 		if err != nil {
 			continue
 		}
 		t.Cleanup(func() { d.Close() })
 		for typ := range stripTypes {
+			if o.ISA == "amx" && typ != gpu.BF16 {
+				continue // as AVX-512
+			}
 			for _, shape := range [][2]int{{96, 768}, {100, 32}, {70, 896}, {320, 576}} {
-				t.Run(fmt.Sprintf("%s/%v/%dx%d", isa, typ, shape[0], shape[1]), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%s/%t/%v/%dx%d", o.ISA, o.BF16, typ, shape[0], shape[1]), func(t *testing.T) {
 					compareStrips(t, d, typ, shape[0], shape[1])
 				})
 			}
@@ -36,8 +40,12 @@ func compareStrips(t *testing.T, d *device, typ gpu.Type, n, k int) {
 		d.MatMul(y, x, w, 0.7, float32(beta))
 		want[beta] = slices.Clone(floats(y.Buf))
 	}
+	most := stripRows
+	if typ == gpu.BF16 && d.gemm != d.isa {
+		most = tileRows
+	}
 	for use := range stripUses + stripRows {
-		rows := 1 + use%stripRows
+		rows := 1 + use*7%most
 		z := gpu.M(d.Alloc(gpu.F32, rows*n), rows, n)
 		for beta := range want {
 			d.MatMul(z, gpu.M(x.Buf.Slice(0, rows*k), rows, k), w, 0.7, float32(beta))

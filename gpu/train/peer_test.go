@@ -30,15 +30,16 @@ type cost struct{ seconds, cpu, peak float64 } // by the clock; of all processor
 
 // BenchmarkPeer makes the steps of gpu/cpu/peer_lora.py in turn with it, run by
 // the Python that PEER_PYTHON names: an adapter of rank 16 on all projections
-// of a model shaped as SmolLM2-135M, 512 tokens. It reports medians. Each kind
+// of a model shaped as SmolLM2-135M, whose weights are BF16 as in its file, 512
+// tokens. f32 computes with floats on both sides, bf16 in bfloat16. It reports medians. Each kind
 // is best run by itself, or the peak of memory is that of the ones before.
 func BenchmarkPeer(b *testing.B) {
 	for _, kind := range []struct {
 		name    string
 		threads int
-	}{{"f32", 1}, {"f32", 2}} {
+	}{{"f32", 1}, {"f32", 2}, {"bf16", 1}, {"bf16", 2}} {
 		b.Run(fmt.Sprintf("%s/%d", kind.name, kind.threads), func(b *testing.B) {
-			ours := smolStep(b, kind.threads)
+			ours := smolStep(b, cpu.Options{Threads: kind.threads, BF16: kind.name == "bf16"})
 			theirs := startPeer(b, kind.threads, kind.name)
 			ours()
 			theirs.step(b)
@@ -79,16 +80,14 @@ func median(costs []cost) cost {
 }
 
 // smolStep returns a function that makes one update.
-func smolStep(b *testing.B, threads int) func() cost {
-	dev, err := cpu.New(cpu.Options{Threads: threads})
+func smolStep(b *testing.B, o cpu.Options) func() cost {
+	dev, err := cpu.New(o)
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { dev.Close() })
-	m, err := model.New(dev, model.Config{
-		Vocab: 49152, Hidden: 576, FeedForward: 1536, Layers: 30, Heads: 9, KVHeads: 3, HeadDim: 64,
-		MaxPositions: 8192, NormEps: 1e-5, Tied: true, Rope: model.Rope{Theta: 1e5, Kind: "default"},
-	}, 1)
+	b.Log("here ", dev.Name())
+	m, err := model.Open(dev, smolFile(b))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -102,9 +101,9 @@ func smolStep(b *testing.B, threads int) func() cost {
 	for i := range e.Tokens {
 		e.Tokens[i], e.Trained[i] = int32(i*37%49152), i > 0
 	}
-	o := Default()
-	o.MaxSteps, o.EvalSteps = 1<<30, -1
-	t, err := New(m, a, []Example{e}, nil, o)
+	training := Default()
+	training.MaxSteps, training.EvalSteps = 1<<30, -1
+	t, err := New(m, a, []Example{e}, nil, training)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -118,6 +117,28 @@ func smolStep(b *testing.B, threads int) func() cost {
 		after := usage(b)
 		return cost{time.Since(start).Seconds(), after.cpu - before.cpu, after.peak}
 	}
+}
+
+// smolFile writes random weights of SmolLM2-135M's shape.
+func smolFile(b *testing.B) (dir string) {
+	dev, err := cpu.New(cpu.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer dev.Close()
+	m, err := model.New(dev, model.Config{
+		Vocab: 49152, Hidden: 576, FeedForward: 1536, Layers: 30, Heads: 9, KVHeads: 3, HeadDim: 64,
+		MaxPositions: 8192, NormEps: 1e-5, Tied: true, Rope: model.Rope{Theta: 1e5, Kind: "default"},
+	}, 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer m.Close()
+	dir = b.TempDir()
+	if err := m.Save(dir, "BF16"); err != nil {
+		b.Fatal(err)
+	}
+	return dir
 }
 
 // usage returns what this process has used so far.
