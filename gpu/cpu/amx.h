@@ -50,16 +50,36 @@ INL void ISA(cut)(int parts, const float *x, uint16_t *d) {
   }
 }
 
+// stand writes 32 steps of 16 lanes that lie together to a tile.
+INL void ISA(stand)(const uint16_t *p, long step, char *d) {
+  UNROLL for (int q = 0; q < 4; q++, p += 8 * step) {
+    float quads[64] __attribute__((aligned(64))); // four pairs of steps of lanes 0, 4, 8, 12, then of 1, 5, 9, 13 …
+    f16 pair[4];
+    UNROLL for (int i = 0; i < 4; i++) pair[i] = ISA(zip16)(p + 2 * i * step, step);
+    ISA(transpose16)(quads, 16, pair[0], pair[1], pair[2], pair[3]);
+    UNROLL for (int i = 0; i < 16; i++) *(f4u *)(d + 64 * (i % 4 * 4 + i / 4) + 16 * q) = *(f4 *)(quads + 4 * i);
+  }
+}
+
 // rows packs lanes r to r+n of a, n <= 16, from step s on, into tiles at d.
 INL void ISA(rows)(int parts, const Operand *a, long r, int n, long s, long len, char *d) {
   if (n < 16) __builtin_memset(d, 0, (len + 31) / 32 * parts * TILE);
-  for (long t = 0; t < len; t += 32, d += parts * TILE)
-    for (int i = 0; i < n; i++) {
+  for (int i = 0; i < n; i++)
+    for (long t = 0; t < len; t += 32) {
       long m = MIN(32, len - t), at = (r + i) * a->lane + (s + t) * a->step;
-      uint16_t *to = (uint16_t *)(d + 64 * i);
+      uint16_t *to = (uint16_t *)(d + t / 32 * parts * TILE + 64 * i);
       if (a->bf16) {
+        const uint16_t *x = (const uint16_t *)a->p + at;
+        if (a->step == 1 && m == 32) {
+          __builtin_memcpy(to, x, 64);
+          continue;
+        }
+        if (n == 16 && m == 32 && a->lane == 1) {
+          if (i == 0) ISA(stand)(x, a->step, (char *)to);
+          continue;
+        }
         __builtin_memset(to, 0, 64);
-        for (long q = 0; q < m; q++) to[q] = ((const uint16_t *)a->p)[at + q * a->step];
+        for (long q = 0; q < m; q++) to[q] = x[q * a->step];
       } else if (a->step == 1 && m == 32) {
         ISA(cut)(parts, (const float *)a->p + at, to);
       } else {
@@ -77,9 +97,9 @@ static NOINLINE void ISA(lay)(const Product *g, long r, int n, long s, long len,
 }
 
 // tiles writes the product of 16 or, if tall, 32 rows and 16 or, if broad, 32
-// columns to buf, whose rows are 32 floats. What is cut comes from further away than
+// columns to c, whose rows lie row floats apart. What is cut comes from further away than
 // the processor looks ahead by itself.
-INL void ISA(tiles)(int parts, int tall, int broad, long n, ISA(Rows) a0, ISA(Rows) a1, const float *b, float *buf) {
+INL void ISA(tiles)(int parts, int tall, int broad, long n, ISA(Rows) a0, ISA(Rows) a1, const float *b, float *c, long row) {
   long w = broad ? 32 : 16;
   _tile_zero(0);
   if (broad) _tile_zero(1);
@@ -103,20 +123,22 @@ INL void ISA(tiles)(int parts, int tall, int broad, long n, ISA(Rows) a0, ISA(Ro
       if (broad) _tile_dpbf16ps(3, 5, 7);
     }
   }
-  _tile_stored(0, buf, 128);
-  if (broad) _tile_stored(1, buf + 16, 128);
-  if (tall) _tile_stored(2, buf + 16 * 32, 128);
-  if (tall && broad) _tile_stored(3, buf + 16 * 32 + 16, 128);
+  _tile_stored(0, c, 4 * row);
+  if (broad) _tile_stored(1, c + 16, 4 * row);
+  if (tall) _tile_stored(2, c + 16 * row, 4 * row);
+  if (tall && broad) _tile_stored(3, c + 16 * row + 16, 4 * row);
 }
-static NOINLINE void ISA(product)(int parts, int tall, int broad, long n, ISA(Rows) a0, ISA(Rows) a1, const float *b, float *buf) {
-#define TILES(parts)                                                 \
-  if (tall && broad) ISA(tiles)(parts, 1, 1, n, a0, a1, b, buf);      \
-  else if (tall) ISA(tiles)(parts, 1, 0, n, a0, a1, b, buf);          \
-  else if (broad) ISA(tiles)(parts, 0, 1, n, a0, a1, b, buf);         \
-  else ISA(tiles)(parts, 0, 0, n, a0, a1, b, buf)
-  if (parts == 1) TILES(1);
-  else TILES(3);
-#undef TILES
+static NOINLINE void ISA(product)(int parts, int tall, int broad, long n, ISA(Rows) a0, ISA(Rows) a1, const float *b, float *c, long row) {
+  switch ((parts > 1) * 4 + tall * 2 + broad) {
+  case 0: return ISA(tiles)(1, 0, 0, n, a0, a1, b, c, row);
+  case 1: return ISA(tiles)(1, 0, 1, n, a0, a1, b, c, row);
+  case 2: return ISA(tiles)(1, 1, 0, n, a0, a1, b, c, row);
+  case 3: return ISA(tiles)(1, 1, 1, n, a0, a1, b, c, row);
+  case 4: return ISA(tiles)(3, 0, 0, n, a0, a1, b, c, row);
+  case 5: return ISA(tiles)(3, 0, 1, n, a0, a1, b, c, row);
+  case 6: return ISA(tiles)(3, 1, 0, n, a0, a1, b, c, row);
+  default: return ISA(tiles)(3, 1, 1, n, a0, a1, b, c, row);
+  }
 }
 
 // put: c = alpha·buf (+ c) for rows × cols. buf's rows are width floats.
@@ -157,9 +179,12 @@ static void ISA(gemm)(const Product *g, long m0, long m1, long n0, long n1, floa
     for (long j = n0; j < n1; j += WIDE)
       for (long r = m0; r < m1; r += 32) {
         int rows = MIN(32, m1 - r), cols = MIN(WIDE, g->n - j), add = g->add || p > 0;
-        ISA(Rows) *x = &a[(r - m0) / 16];
-        ISA(product)(g->parts, rows > 16, ISA(width)(g->n - j) == WIDE, tiles, x[0], x[rows > 16], ISA(at)(g, p, len, j), buf);
         float *c = g->c + r * g->row + j * g->col;
+        int home = rows == 32 && cols == WIDE && g->col == 1 && g->alpha == 1 && !add;
+        ISA(Rows) *x = &a[(r - m0) / 16];
+        ISA(product)(g->parts, rows > 16, ISA(width)(g->n - j) == WIDE, tiles, x[0], x[rows > 16], ISA(at)(g, p, len, j),
+                     home ? c : buf, home ? g->row : 32);
+        if (home) continue;
         if (g->col != 1) ISA(put)(buf, 32, c, g->row, g->col, rows, cols, g->alpha, add);
         else if (cols != WIDE) ISA(put)(buf, 32, c, g->row, 1, rows, cols, g->alpha, add);
         else ISA(put)(buf, 32, c, g->row, 1, rows, WIDE, g->alpha, add);

@@ -33,8 +33,8 @@ typedef uint32_t u4 __attribute__((vector_size(16)));
 typedef uint32_t u4u __attribute__((vector_size(16), aligned(4), may_alias));
 typedef uint16_t h4 __attribute__((vector_size(8)));
 typedef uint16_t h4u __attribute__((vector_size(8), aligned(2), may_alias));
-typedef uint16_t h32 __attribute__((vector_size(64)));
-typedef uint16_t h32u __attribute__((vector_size(64), aligned(2), may_alias));
+typedef uint16_t h16 __attribute__((vector_size(32)));
+typedef uint16_t h16u __attribute__((vector_size(32), aligned(2), may_alias));
 typedef float f32u __attribute__((aligned(2), may_alias));
 typedef uint32_t u32u __attribute__((aligned(2), may_alias));
 
@@ -131,7 +131,7 @@ int isa_pairs(void) {
 static long wide(int isa) { return isa >= ISA_AVX512 ? 32 : isa == ISA_AVX2 ? 16 : BASE_WIDE; }
 long gemm_lanes(int isa) { return wide(isa); }
 long gemm_panels(int isa, long n) { return (n + wide(isa) - 1) / wide(isa); }
-long gemm_size(int isa, long n, long k) { return gemm_panels(isa, n) * wide(isa) * (k + 16); }
+long gemm_size(int isa, long n, long k) { return gemm_panels(isa, n) * wide(isa) * ((isa >= ISA_PAIRS ? k / 2 : k) + 16); }
 void gemm_pack(int isa, const Product *g, long from, long to) { PICK_GEMM(gemm_pack, g, from, to); }
 void gemm(int isa, const Product *g, long m0, long m1, long n0, long n1, float *scratch) {
   PICK_GEMM(gemm, g, m0, m1, n0, n1, scratch);

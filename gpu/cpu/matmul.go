@@ -14,13 +14,14 @@ import (
 )
 
 const (
-	parallel  = 4 << 20 // FLOP below which waking a thread costs more than it saves
-	panelsMax = 1 << 20 // floats of packed panels at a time: 4 MiB, which second-level caches may hold
-	skinny    = 64      // rows below which the weights are read where they lie
-	narrow    = 256
-	slim      = 8       // columns of the slimmest panel
-	near      = 1 << 19 // elements of a that second-level caches may hold
-	far       = 1 << 22 // elements of one that third-level caches may not hold
+	parallel   = 4 << 20 // FLOP below which waking a thread costs more than it saves
+	panelsMax  = 1 << 20 // floats of packed panels at a time: 4 MiB, which second-level caches may hold
+	panelsWide = 1024    // columns of which panels are not cut to fewer
+	skinny     = 64      // rows below which the weights are read where they lie
+	narrow     = 256
+	slim       = 8       // columns of the slimmest panel
+	near       = 1 << 19 // elements of a that second-level caches may hold
+	far        = 1 << 22 // elements of one that third-level caches may not hold
 )
 
 // MatMul: c = alpha·a·b + beta·c.
@@ -56,7 +57,7 @@ func (d *device) MatMul(c, a, b gpu.Mat, alpha, beta float32) {
 	if beta != 0 {
 		g.add = 1
 	}
-	if turns(&g) && (isa != C.ISA_AMX || g.b.step == 1 && parts == 1) { // AMX wants rows
+	if turns(&g) && (isa != C.ISA_AMX || parts == 1 && g.b.step == 1 && g.m <= 16) { // AMX wants rows
 		g.a, g.b, g.m, g.n, g.row, g.col = g.b, g.a, g.n, g.m, g.col, g.row
 	}
 	if isa == C.ISA_AMX || g.n <= narrow && (g.a.bf16 == 0 && isa == d.isa || g.a.bf16 == 1 && g.a.step == 1 && g.k%2 == 0) {
@@ -103,25 +104,36 @@ func lanes(m gpu.Mat) C.Operand {
 func size(o C.Operand) int { return 4 >> o.bf16 }
 
 // product packs all of b's panels before it multiplies, for as many columns at
-// a time as panelsMax allows.
+// a time as panelsMax allows, or for so many steps where these would be few.
 func (d *device) product(isa C.int, g C.Product) {
-	wide := C.gemm_lanes(isa)
-	cols := max(wide, panelsMax/max(g.k, 1)/wide*wide)
-	all, n := g, g.n
-	for j := C.long(0); j < n; j += cols {
-		g.n = min(cols, n-j)
-		g.b.p = unsafe.Add(all.b.p, int(j*g.b.lane)*size(g.b))
-		g.c = (*C.float)(unsafe.Add(unsafe.Pointer(all.c), 4*int(j*g.col)))
-		if !d.grow(&d.panels, int(C.gemm_size(isa, g.n, g.k))) {
-			return
+	wide, most := C.gemm_lanes(isa), C.long(panelsMax)
+	if isa == C.ISA_AMX {
+		most *= 4 // two steps in a float, and each part of a is packed again for other columns
+	}
+	steps := max(most/min(g.n, panelsWide)/g.block, 1) * g.block
+	cols := max(most/min(g.k, steps)/wide, 1) * wide
+	all := g
+	for p := C.long(0); p < all.k; p += steps {
+		for j := C.long(0); j < all.n; j += cols {
+			g.n, g.k = min(cols, all.n-j), min(steps, all.k-p)
+			g.a.p = unsafe.Add(all.a.p, int(p*g.a.step)*size(g.a))
+			g.b.p = unsafe.Add(all.b.p, int(j*g.b.lane+p*g.b.step)*size(g.b))
+			g.c = (*C.float)(unsafe.Add(unsafe.Pointer(all.c), 4*int(j*g.col)))
+			g.to = g.k
+			if p > 0 {
+				g.add = 1
+			}
+			if !d.grow(&d.panels, int(C.gemm_size(isa, g.n, g.k))) {
+				return
+			}
+			g.panels = f(d.panels)
+			panels := C.gemm_panels(isa, g.n) * ((g.k + g.block - 1) / g.block)
+			_, each := d.sharing(&g)
+			each(int(panels), 2, func(from, to, _ int) {
+				C.gemm_pack(isa, &g, C.long(from), C.long(to))
+			})
+			d.tiles(isa, &g)
 		}
-		g.panels = f(d.panels)
-		panels := C.gemm_panels(isa, g.n) * ((g.k + g.block - 1) / g.block)
-		_, each := d.sharing(&g)
-		each(int(panels), 2, func(from, to, _ int) {
-			C.gemm_pack(isa, &g, C.long(from), C.long(to))
-		})
-		d.tiles(isa, &g)
 	}
 }
 

@@ -60,14 +60,33 @@ INL f4 ISA(across)(int bf16, const void *p, long at, long step) {
   return (f4)ISA(pair)(ISA(four)(bf16, p, at), ISA(four)(bf16, p, at + step));
 }
 
-// zip stores pairs of two steps of 32 lanes.
-INL void ISA(zip)(float *d, const uint16_t *p, long step) {
-  h32 x = *(const h32u *)p, y = *(const h32u *)(p + step);
-#define FROM(i) i, 32 + i, i + 1, 33 + i, i + 2, 34 + i, i + 3, 35 + i
-  *(h32u *)d = __builtin_shufflevector(x, y, FROM(0), FROM(4), FROM(8), FROM(12));
-  *(h32u *)(d + 16) = __builtin_shufflevector(x, y, FROM(16), FROM(20), FROM(24), FROM(28));
+#if WIDE >= 32
+// zip16 returns two steps of 16 lanes as pairs.
+INL f16 ISA(zip16)(const uint16_t *p, long step) {
+  h16 x = *(const h16u *)p, y = *(const h16u *)(p + step);
+#define FROM(i) i, 16 + i, i + 1, 17 + i, i + 2, 18 + i, i + 3, 19 + i
+  return (f16)__builtin_shufflevector(x, y, FROM(0), FROM(4), FROM(8), FROM(12));
 #undef FROM
 }
+
+// turn32 packs 32 steps of 16 lanes, and fetches those of 16 lanes on: they may come from
+// far, and each is a stream of its own.
+INL void ISA(turn32)(const uint16_t *p, long lane, long next, float *d, long w) {
+  f16 quads[4][4]; // by four pairs of steps: lanes 0, 4, 8, 12, then 1, 5, 9, 13 …
+  UNROLL for (int q = 0; q < 4; q++) {
+    __m512 l[4];
+    UNROLL for (int i = 0; i < 4; i++) {
+      l[i] = _mm512_loadu_ps(p + (4 * i + q) * lane);
+      __builtin_prefetch(p + (4 * i + q) * lane + next);
+    }
+    __m512 a = _mm512_shuffle_f32x4(l[0], l[1], 0x44), b = _mm512_shuffle_f32x4(l[2], l[3], 0x44);
+    __m512 c = _mm512_shuffle_f32x4(l[0], l[1], 0xee), e = _mm512_shuffle_f32x4(l[2], l[3], 0xee);
+    quads[0][q] = (f16)_mm512_shuffle_f32x4(a, b, 0x88), quads[1][q] = (f16)_mm512_shuffle_f32x4(a, b, 0xdd);
+    quads[2][q] = (f16)_mm512_shuffle_f32x4(c, e, 0x88), quads[3][q] = (f16)_mm512_shuffle_f32x4(c, e, 0xdd);
+  }
+  UNROLL for (int g = 0; g < 4; g++, d += 4 * w) ISA(transpose16)(d, w, quads[g][0], quads[g][1], quads[g][2], quads[g][3]);
+}
+#endif
 
 INL float ISA(cell)(int bf16, const void *p, long at, long step, int both) {
   f4 even = {ISA(one)(bf16, p, at)}, odd = {both ? ISA(one)(bf16, p, at + step) : 0};
@@ -107,14 +126,19 @@ INL void ISA(panel)(int bf16, int w, const Operand *o, long l0, int n, long s0, 
         continue;
       }
 #if PAIRS
-      for (; bf16 && i + 32 <= n; i += 32) ISA(zip)(d + i, (const uint16_t *)p + at + i, o->step);
+      for (; bf16 && i + 16 <= n; i += 16) *(f16u *)(d + i) = ISA(zip16)((const uint16_t *)p + at + i, o->step);
 #endif
       for (; i + 4 <= n; i += 4) *(f4u *)(d + i) = ISA(across)(bf16, p, at + i, o->step);
       for (; i < n; i++) d[i] = ISA(cell)(bf16, p, at + i, o->step, 1);
       for (; i < w; i++) d[i] = 0;
     }
-  else // steps lie together: transpose
+  else { // steps lie together: transpose
+#if PAIRS
+    for (; bf16 && n == w && w >= 16 && s + 32 <= k; s += 32, d += 16 * w, at += 32)
+      for (int i = 0; i < w; i += 16) ISA(turn32)((const uint16_t *)p + at + i * o->lane, o->lane, w * o->lane, d + i, w);
+#endif
     for (; s + 4 * PER <= k; s += 4 * PER, d += 4 * w, at += 4 * PER) ISA(turn)(bf16, w, p, at, o->lane, n, d);
+  }
   for (; s < k; s += PER, d += w, at += PER * o->step)
     for (int i = 0; i < w; i++) d[i] = i < n ? ISA(cell)(bf16, p, at + i * o->lane, o->step, s + 1 < k) : 0;
 }

@@ -32,18 +32,32 @@ const spinning = 200 * time.Millisecond
 
 // BenchmarkOpenBLAS reports our speed as a share of OpenBLAS's, as the median
 // of the ratios of runs in turn, which hardly depends on how busy the machine is.
-func BenchmarkOpenBLAS(b *testing.B) {
+func BenchmarkOpenBLAS(b *testing.B) { besideOpenBLAS(b, gpu.F32) }
+
+// BenchmarkOpenBLASBF16 does the same with bfloat16 on both sides.
+func BenchmarkOpenBLASBF16(b *testing.B) { besideOpenBLAS(b, gpu.BF16) }
+
+func besideOpenBLAS(b *testing.B, t gpu.Type) {
 	blas := openBLAS(b)
+	if t == gpu.BF16 && !blas.BF16() {
+		b.Skip("this OpenBLAS was built without BUILD_BFLOAT16=1")
+	}
 	for _, threads := range []int{1, 2} {
 		for _, s := range shapes {
 			b.Run(fmt.Sprintf("%d/%dx%dx%d%s", threads, s.m, s.n, s.k, s.form), func(b *testing.B) {
-				d, err := New(Options{Threads: threads})
+				d, err := New(Options{Threads: threads, BF16: t == gpu.BF16})
 				if err != nil {
 					b.Fatal(err)
 				}
 				defer d.Close()
 				blas.Threads(threads)
-				x, y, z := operands(d, s.m, s.n, s.k, s.form, gpu.F32)
+				x, y, z := operands(d, s.m, s.n, s.k, s.form, t)
+				if t == gpu.BF16 {
+					half := x
+					half.Buf = d.Alloc(t, x.Buf.Len)
+					d.Copy(half.Buf, x.Buf)
+					x = half
+				}
 				ours := func() { d.MatMul(z, x, y, 1, 0) }
 				theirs := func() { blas.MatMul(z, x, y) }
 				flop := 2 * float64(s.m) * float64(s.n) * float64(s.k)

@@ -95,7 +95,7 @@ func quantisedAtLoad(t *testing.T, dev gpu.Device) {
 			grads[i] = gradients(p)
 			p.Close()
 		}
-		if e := relative(grads[0], grads[1]); e > 1e-6 {
+		if e := relative(grads[0], grads[1]); e > 1e-5 { // AMX sums products with a table in BF16 in another order
 			t.Errorf("%v: gradients are off by %.1e", typ, e)
 		}
 		if e := relative(grads[0], grads[2]); e < 1e-4 {
