@@ -63,30 +63,31 @@ INL void ISA(stand)(const uint16_t *p, long step, char *d) {
 
 // rows packs lanes r to r+n of a, n <= 16, from step s on, into tiles at d.
 INL void ISA(rows)(int parts, const Operand *a, long r, int n, long s, long len, char *d) {
-  if (n < 16) __builtin_memset(d, 0, (len + 31) / 32 * parts * TILE);
-  for (int i = 0; i < n; i++)
-    for (long t = 0; t < len; t += 32) {
-      long m = MIN(32, len - t), at = (r + i) * a->lane + (s + t) * a->step;
-      uint16_t *to = (uint16_t *)(d + t / 32 * parts * TILE + 64 * i);
-      if (a->bf16) {
-        const uint16_t *x = (const uint16_t *)a->p + at;
-        if (a->step == 1 && m == 32) {
-          __builtin_memcpy(to, x, 64);
-          continue;
-        }
-        if (n == 16 && m == 32 && a->lane == 1) {
-          if (i == 0) ISA(stand)(x, a->step, (char *)to);
-          continue;
-        }
-        __builtin_memset(to, 0, 64);
-        for (long q = 0; q < m; q++) to[q] = x[q * a->step];
-      } else if (a->step == 1 && m == 32) {
-        ISA(cut)(parts, (const float *)a->p + at, to);
-      } else {
-        float x[32] = {0};
-        for (long q = 0; q < m; q++) x[q] = ((const float *)a->p)[at + q * a->step];
-        ISA(cut)(parts, x, to);
-      }
+  long next = parts * TILE, whole = 0, at = r * a->lane + s * a->step; // tiles that are packed by whole rows or columns
+  const uint16_t *half = (const uint16_t *)a->p + at;
+  const float *full = (const float *)a->p + at;
+  if (n < 16) __builtin_memset(d, 0, (len + 31) / 32 * next);
+  if (a->step == 1) {
+    whole = len / 32;
+    for (int i = 0; i < n; i++)
+      for (long t = 0; t < whole; t++)
+        if (a->bf16) __builtin_memcpy(d + t * next + 64 * i, half + i * a->lane + 32 * t, 64);
+        else ISA(cut)(parts, full + i * a->lane + 32 * t, (uint16_t *)(d + t * next + 64 * i));
+  } else if (a->bf16 && n == 16) {
+    whole = len / 32;
+    for (long t = 0; t < whole; t++) ISA(stand)(half + 32 * t * a->step, a->step, d + t * next);
+  }
+  for (long t = whole; 32 * t < len; t++)
+    for (int i = 0; i < n; i++) {
+      long from = i * a->lane + 32 * t * a->step, m = MIN(32, len - 32 * t);
+      uint16_t *to = (uint16_t *)(d + t * next + 64 * i), h[32] = {0};
+      float x[32] = {0};
+      if (a->bf16)
+        for (long q = 0; q < m; q++) h[q] = half[from + q * a->step];
+      else
+        for (long q = 0; q < m; q++) x[q] = full[from + q * a->step];
+      if (a->bf16) __builtin_memcpy(to, h, 64);
+      else ISA(cut)(parts, x, to);
     }
 }
 
@@ -160,7 +161,7 @@ static void ISA(configure)(void) { // eight tiles of 16 rows of 64 bytes
 static int ISA(gemm_reads)(const Product *g) { return 0; }
 
 // gemm computes the rows m0 to m1 of the columns n0 to n1; n0 is a multiple of
-// WIDE, m1-m0 <= GEMM_ROWS/parts. Rows of bfloat16 are read where they lie.
+// WIDE, m1-m0 <= GEMM_ROWS/parts. Rows of bfloat16 that are read once are read where they lie.
 static void ISA(gemm)(const Product *g, long m0, long m1, long n0, long n1, float *scratch) {
   ISA(configure)();
   float buf[32 * 32] __attribute__((aligned(64)));
@@ -171,7 +172,7 @@ static void ISA(gemm)(const Product *g, long m0, long m1, long n0, long n1, floa
     for (long r = m0; r < m1; r += 16, d += tiles * g->parts * TILE) {
       ISA(Rows) *x = &a[(r - m0) / 16];
       *x = (ISA(Rows)){d, 64, g->parts * TILE};
-      if (g->a.bf16 && g->a.step == 1 && len % 32 == 0 && m1 - r >= 16)
+      if (g->a.bf16 && g->a.step == 1 && len % 32 == 0 && m1 - r >= 16 && n1 - n0 <= 16)
         *x = (ISA(Rows)){(const char *)g->a.p + 2 * (r * g->a.lane + p), 2 * g->a.lane, 64};
       else
         ISA(lay)(g, r, MIN(16, m1 - r), p, len, d);
@@ -185,8 +186,15 @@ static void ISA(gemm)(const Product *g, long m0, long m1, long n0, long n1, floa
         ISA(product)(g->parts, rows > 16, ISA(width)(g->n - j) == WIDE, tiles, x[0], x[rows > 16], ISA(at)(g, p, len, j),
                      home ? c : buf, home ? g->row : 32);
         if (home) continue;
-        if (g->col != 1) ISA(put)(buf, 32, c, g->row, g->col, rows, cols, g->alpha, add);
-        else if (cols != WIDE) ISA(put)(buf, 32, c, g->row, 1, rows, cols, g->alpha, add);
+        if (g->col != 1) {
+          float flipped[32 * 32] __attribute__((aligned(64)));
+          for (int i = 0; i < rows; i += 4)
+            for (int q = 0; q < cols; q += 4) {
+              const float *x = buf + 32 * i + q;
+              ISA(transpose4)(flipped + 32 * q + i, 32, *(f4 *)x, *(f4 *)(x + 32), *(f4 *)(x + 64), *(f4 *)(x + 96));
+            }
+          ISA(put)(flipped, 32, c, g->col, 1, cols, rows, g->alpha, add);
+        } else if (cols != WIDE) ISA(put)(buf, 32, c, g->row, 1, rows, cols, g->alpha, add);
         else ISA(put)(buf, 32, c, g->row, 1, rows, WIDE, g->alpha, add);
       }
   }

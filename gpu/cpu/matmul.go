@@ -57,7 +57,7 @@ func (d *device) MatMul(c, a, b gpu.Mat, alpha, beta float32) {
 	if beta != 0 {
 		g.add = 1
 	}
-	if turns(&g) && (isa != C.ISA_AMX || parts == 1 && g.b.step == 1 && g.m <= 16) { // AMX wants rows
+	if turns(&g) && (isa != C.ISA_AMX || parts == 1 && g.b.step == 1) { // AMX wants rows
 		g.a, g.b, g.m, g.n, g.row, g.col = g.b, g.a, g.n, g.m, g.col, g.row
 	}
 	if isa == C.ISA_AMX || g.n <= narrow && (g.a.bf16 == 0 && isa == d.isa || g.a.bf16 == 1 && g.a.step == 1 && g.k%2 == 0) {
