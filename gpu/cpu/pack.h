@@ -126,7 +126,10 @@ INL void ISA(panel)(int bf16, int w, const Operand *o, long l0, int n, long s0, 
         continue;
       }
 #if PAIRS
-      for (; bf16 && i + 16 <= n; i += 16) *(f16u *)(d + i) = ISA(zip16)((const uint16_t *)p + at + i, o->step);
+      if (n == w && bf16 && w % 16 == 0) {
+        UNROLL for (; i < w; i += 16) *(f16u *)(d + i) = ISA(zip16)((const uint16_t *)p + at + i, o->step);
+        continue;
+      }
 #endif
       for (; i + 4 <= n; i += 4) *(f4u *)(d + i) = ISA(across)(bf16, p, at + i, o->step);
       for (; i < n; i++) d[i] = ISA(cell)(bf16, p, at + i, o->step, 1);
