@@ -127,28 +127,32 @@ type loraTrainArgs struct {
 	trainArgs
 }
 
+func (a *loraTrainArgs) lora() model.LoRA {
+	l := model.LoRA{
+		Rank: a.Rank, Alpha: a.Alpha, Dropout: a.Dropout, Targets: a.Targets, Match: a.Match, Exclude: a.Exclude,
+		RSLoRA: a.RSLoRA, Ranks: a.Ranks, Alphas: a.Alphas, Seed: uint64(a.Seed), Init: a.Init,
+	}
+	if l.Match != "" {
+		l.Targets = nil
+	}
+	return l
+}
+
 func loraTrain() Func {
 	return step("lora.train", 2, runtime.GPU, "Trains an adapter on completions.\n"+
 		"The best weights by validation loss are kept, in final/. A killed training goes on where it was, to the same bits.\n"+
 		"Trainings that differ in patience and min_delta only share their updates: the later one takes from the checkpoints what it\n"+
 		"would have kept, and trains no further than it must. starbook gc --trajectories gives their room back.\n"+
-		"Rows become tokens once, for all trainings that read them in the same way.",
+		"Rows become tokens once, for all trainings that read them in the same way; what init=\"pissa\" begins with is found once, too.",
 		func(ctx context.Context, h *Host, s *runtime.Step, a loraTrainArgs) (runtime.Artifact, error) {
 			quantise, err := quantised(a.Quantise)
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
-			l := model.LoRA{
-				Rank: a.Rank, Alpha: a.Alpha, Dropout: a.Dropout, Targets: a.Targets, Match: a.Match, Exclude: a.Exclude,
-				RSLoRA: a.RSLoRA, Ranks: a.Ranks, Alphas: a.Alphas, Seed: uint64(a.Seed), Init: a.Init,
-			}
-			if l.Match != "" {
-				l.Targets = nil
-			}
-			begin := func(m *model.Transformer) (*model.Adapter, error) { return model.NewAdapter(m, l) }
 			o := a.options()
 			o.LoRAPlus = a.LoRAPlus
-			o, rows, err := h.planned(ctx, s, a.Model, quantise, begin, a.Data, a.trainArgs, o)
+			outlined := func(m *model.Transformer) (*model.Adapter, error) { return model.NewAdapter(m, a.lora()) }
+			o, rows, err := h.planned(ctx, s, a.Model, quantise, outlined, a.Data, a.trainArgs, o)
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
@@ -157,7 +161,7 @@ func loraTrain() Func {
 				return runtime.Artifact{}, err
 			}
 			defer m.Close()
-			adapter, err := begin(m.Transformer)
+			adapter, err := a.begin(ctx, s, m.Transformer)
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
