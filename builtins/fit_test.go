@@ -211,3 +211,22 @@ func TestTrainingFitsTheMemory(t *testing.T) {
 		t.Errorf("plans %v, and in the end %v", plans, refused)
 	}
 }
+
+// An argument that makes no sense is refused by its name before rows or weights are read.
+func TestNonsenseIsRefusedAtOnce(t *testing.T) {
+	b := trainingBench(t)
+	for call, want := range map[string]string{
+		"lora.train(base, rows, batch_size = -1)":        "lora.train: batch_size is -1",
+		"lora.train(base, rows, r = 0)":                  "lora.train: r is 0",
+		`lora.train(base, rows, schedule = "slow")`:      `lora.train: schedule "slow"`,
+		"model.train(base, rows, eval_steps = -1)":       "model.train: eval_steps is -1",
+		"model.generate(base, rows, temperature = -1.0)": "model.generate: temperature is -1",
+		"model.generate(base, rows, max_new_tokens = 0)": "model.generate: max_new_tokens is 0",
+	} {
+		_, err := b.run(training + call + "\n")
+		name, _, _ := strings.Cut(call, "(")
+		if began := b.count(event.StepStart, name) > 0; err == nil || !strings.Contains(err.Error(), want) || began {
+			t.Errorf("%s: %v; the step began: %t", call, err, began)
+		}
+	}
+}

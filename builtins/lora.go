@@ -80,6 +80,11 @@ func (a *trainArgs) check() error {
 		return fmt.Errorf("recompute: got %d, want -1, 0, 1 or 2", a.Recompute)
 	case a.Patience < 0 || a.MinDelta < 0:
 		return errors.New("patience and min_delta may not be negative")
+	case a.EvalSteps < 0 || a.MaxTokens < 0:
+		return fmt.Errorf("eval_steps is %d and max_tokens %d: neither may be negative", a.EvalSteps, a.MaxTokens)
+	}
+	if err := a.options().Check(); err != nil {
+		return err
 	}
 	if err := checkTurns(a.Turns); err != nil {
 		return err
@@ -91,11 +96,14 @@ func (a *loraTrainArgs) check() error {
 	if _, err := quantised(a.Quantise); err != nil {
 		return err
 	}
-	if a.Init != "" && a.Init != model.PiSSA {
-		return fmt.Errorf("init: got %q, want pissa or nothing", a.Init)
-	}
 	if a.Init == model.PiSSA && a.Quantise != "" {
 		return errors.New("init: pissa takes the base's matrices apart, which quantise rounds: leave one of them out")
+	}
+	if a.LoRAPlus < 0 || a.SaveSteps < 0 {
+		return fmt.Errorf("lora_plus is %g and save_steps %d: neither may be negative", a.LoRAPlus, a.SaveSteps)
+	}
+	if err := a.lora().Check(); err != nil {
+		return err
 	}
 	return a.trainArgs.check()
 }
@@ -257,7 +265,7 @@ func (a *trainArgs) rows(ctx context.Context, s *runtime.Step, m, data Handle, p
 	} else if a.Split > 0 {
 		parts, err := dataset.SplitRoots(t.roots, []float64{1 - a.Split, a.Split}, uint64(a.Seed))
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("validation_split: %w: give rows as validation, or train without (validation_split=0, patience=0)", err)
 		}
 		examples, held = t.at(parts[0]), t.at(parts[1])
 	}

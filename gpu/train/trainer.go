@@ -50,8 +50,8 @@ type progress struct {
 // New prepares to train a, or all of m if a is nil and m unfrozen. The
 // examples must not change until Close. eval may be empty.
 func New(m *model.Transformer, a *model.Adapter, train, eval []Example, o Options) (*Trainer, error) {
-	if err := o.check(); err != nil {
-		return nil, err
+	if err := o.Check(); err != nil {
+		return nil, fmt.Errorf("train: %w", err)
 	}
 	if len(train) == 0 {
 		return nil, fmt.Errorf("train: there are no examples")
