@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -227,6 +228,22 @@ func TestNonsenseIsRefusedAtOnce(t *testing.T) {
 		name, _, _ := strings.Cut(call, "(")
 		if began := b.count(event.StepStart, name) > 0; err == nil || !strings.Contains(err.Error(), want) || began {
 			t.Errorf("%s: %v; the step began: %t", call, err, began)
+		}
+	}
+}
+
+// What is longer than the model's context is left out whatever max_tokens is, by a training as by
+// distill.logits, and both say so.
+func TestMaxTokensIsWithinTheContext(t *testing.T) {
+	b := trainingBench(t)
+	for _, call := range []string{"lora.train(small, rows, max_tokens = 500, max_steps = 1, batch_size = 2)", "distill.logits(small, rows, k = 4, max_tokens = 500)"} {
+		if _, err := b.run(training + "small = model.new(words, dim = 8, layers = 1, heads = 2, hidden = 8, context = 6)\n" + call + "\n"); err != nil {
+			t.Errorf("%s: %v", call, err)
+		}
+		if !slices.ContainsFunc(b.events, func(e event.Event) bool {
+			return e.Kind == event.Warn && strings.Contains(e.Text, "longer than the model's context, 6 tokens, left out")
+		}) {
+			t.Errorf("%s says nothing of what is too long", call)
 		}
 	}
 }

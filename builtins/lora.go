@@ -1,7 +1,6 @@
 package builtins
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,7 +61,7 @@ type trainArgs struct {
 	Patience    int     `arg:"patience=3" doc:"evaluations in a row without improvement before training stops; 0: never" hash:"stop"`
 	MinDelta    float64 `arg:"min_delta=0.0" doc:"an improvement is more than this, in nats" hash:"stop"`
 	Seed        int64   `arg:"seed=1" doc:"of weights, order, dropout and split"`
-	MaxTokens   int     `arg:"max_tokens=0" doc:"longer examples are left out, and counted; 0: the model's context"`
+	MaxTokens   int     `arg:"max_tokens=0" doc:"longer examples are left out, and counted; 0: the model's context, which is the most"`
 	Logits      Handle  `arg:"logits=None" kind:"logits" doc:"of distill.logits: what a larger model predicts is learnt too" hash:"set"`
 	LogitsShare float64 `arg:"logits_share=0.5" doc:"how much of the loss that is; the rest is the text's" hash:"set"`
 	chatArgs
@@ -269,12 +268,7 @@ func (a *trainArgs) rows(ctx context.Context, s *runtime.Step, m, data Handle, p
 		}
 		examples, held = t.at(parts[0]), t.at(parts[1])
 	}
-	limit := cmp.Or(a.MaxTokens, positions)
-	examples, left := atMost(examples, limit)
-	held, more := atMost(held, limit)
-	left += more
-	if left > 0 {
-		s.Warn(fmt.Sprintf("%s longer than %d tokens left out", plural(left, "examples"), limit))
-	}
-	return &learnable{examples, held, left}, nil
+	examples, left := atMost(s, "examples", examples, a.MaxTokens, positions)
+	held, more := atMost(s, "validation examples", held, a.MaxTokens, positions)
+	return &learnable{examples, held, left + more}, nil
 }

@@ -177,12 +177,20 @@ func (t *tokens) at(rows []int) []train.Example {
 	return out
 }
 
-// atMost returns the examples that have no more tokens than limit, and how many have.
-func atMost(examples []train.Example, limit int) (short []train.Example, left int) {
+// atMost returns the examples that have no more tokens than limit, if that is not 0, and
+// than the model's context. How many have more is told and returned.
+func atMost(s *runtime.Step, noun string, examples []train.Example, limit, context int) (short []train.Example, left int) {
+	what := "max_tokens"
+	if limit == 0 || limit > context {
+		limit, what = context, "the model's context"
+	}
 	for _, e := range examples {
 		if len(e.Tokens) <= limit {
 			short = append(short, e)
 		}
 	}
-	return short, len(examples) - len(short)
+	if left = len(examples) - len(short); left > 0 {
+		s.Warn(fmt.Sprintf("%s longer than %s, %d tokens, left out", plural(left, noun), what, limit))
+	}
+	return short, left
 }
