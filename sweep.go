@@ -168,7 +168,7 @@ func (w *sweeper) measure(run string) (x float64, n, pass int, err error) {
 		}
 		return x, items.N, items.Passed, nil
 	}
-	return 0, 0, 0, fmt.Errorf("no step of run %s has the fact of %s: starbook show %s lists the facts", run, w.Objective, run)
+	return 0, 0, 0, fmt.Errorf("no step has %s: starbook show %s lists the facts", w.Objective, run)
 }
 
 // tell prints a line about a trial that is over, with an estimate for the rest.
