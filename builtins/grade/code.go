@@ -79,7 +79,7 @@ func NewCode(o CodeOptions) (*Code, error) {
 	}
 	path, err := exec.LookPath(o.Python)
 	if err != nil {
-		return nil, fmt.Errorf("Python is needed to run the answers, and %q is not in PATH: install python3, or name it with python=", o.Python)
+		return nil, fmt.Errorf("the answers are run by Python, and %q is not in PATH: install python3, or name it with python=", o.Python)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
