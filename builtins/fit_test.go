@@ -223,6 +223,7 @@ func TestNonsenseIsRefusedAtOnce(t *testing.T) {
 		"model.train(base, rows, eval_steps = -1)":       "model.train: eval_steps is -1",
 		"model.generate(base, rows, temperature = -1.0)": "model.generate: temperature is -1",
 		"model.generate(base, rows, max_new_tokens = 0)": "model.generate: max_new_tokens is 0",
+		`model.export(base, "../out")`:                   "want a place in the notebook's folder",
 	} {
 		_, err := b.run(training + call + "\n")
 		name, _, _ := strings.Cut(call, "(")
