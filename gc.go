@@ -52,7 +52,7 @@ func (a *app) gcCmd() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&limit, "max", "", "bytes that artifacts may take: 20GB, 500MB")
-	cmd.Flags().StringSliceVar(&keep, "keep", []string{"best", "tagged"}, "whose artifacts stay whatever they take: of the best run of each notebook, of tagged runs")
+	cmd.Flags().StringSliceVar(&keep, "keep", []string{"best", "tagged"}, "whose artifacts stay whatever they take: of the best run of each notebook (as its last sweep has it, else the highest score), of tagged runs")
 	cmd.Flags().BoolVar(&yes, "yes", false, "remove it")
 	cmd.Flags().BoolVar(&trajectories, "trajectories", false, "also the checkpoints that let a training with another patience take over")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")

@@ -67,50 +67,23 @@ func (a *aboutArgs) begin(h *Host, s *runtime.Step, prompt string) (*writing, er
 	return w, err
 }
 
-// answers quotes, asks for consent and asks. It returns the usable answers, ""
-// for what has none; those are counted in dropped.
+// answers asks. It returns the usable answers, "" for what has none; those are counted in dropped.
 func (w *writing) answers(ctx context.Context, questions []teacher.Request) ([]string, error) {
-	all := func(yield func(teacher.Request) bool) {
-		for _, r := range questions {
-			if !yield(r) {
-				return
-			}
-		}
-	}
-	if err := w.fetch(ctx, all, 0); err != nil {
-		return nil, err
-	}
-	quote, err := teacher.NewQuote(w.to, w.ledger, all, w.on.model, w.on.price)
+	results, err := w.replies(ctx, w.host, questions)
 	if err != nil {
 		return nil, err
-	}
-	if !quote.Free && quote.Open() > 0 {
-		if err := w.consent(ctx, w.host, quote.String()); err != nil {
-			return nil, err
-		}
-	}
-	tally, err := w.put(ctx, all, quote)
-	if err != nil {
-		return nil, err
-	}
-	if tally.Unsent > 0 {
-		return nil, fmt.Errorf("%w (%s open)", teacher.ErrBudget, plural(tally.Unsent, "questions"))
 	}
 	w.asked += len(questions)
 	out := make([]string, len(questions))
-	for i, r := range questions {
-		reply, ok, err := teacher.Answer(w.to, w.ledger, r)
-		if err != nil {
-			return nil, err
-		}
-		switch why := r.Unfit(reply); {
-		case !ok:
+	for i, r := range results {
+		switch why := questions[i].Unfit(r.Reply); {
+		case r.failed != "":
 			w.dropped["error"]++
-			w.last = tally.Failure(w.to, r)
+			w.last = r.err
 		case why != "":
 			w.dropped[why]++
 		default:
-			out[i] = reply.Text
+			out[i] = r.Text
 		}
 	}
 	return out, nil

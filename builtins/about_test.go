@@ -142,7 +142,7 @@ func TestWritingRefuses(t *testing.T) {
 		`distill.sample(rows, teacher = "http://localhost:1/v1#m", budget_usd = 1, grader = grade.exact(), temperature = 0)`:                 "at 0 all samples are one",
 		`distill.sample(rows, teacher = "http://localhost:1/v1#m", budget_usd = 1, grader = 3)`:                                              "grader",
 		`pair.backward_question(rows, teacher = "http://localhost:1/v1#m", budget_usd = 1, grader = "x", prompt = "{prompt}")`:               "grader",
-		`pair.backward_question(data.rows([{"id": "1"}]), teacher = "http://localhost:1/v1#m", price = [1, 1], budget_usd = 1, delay = 0.0)`: "no field prompt",
+		`pair.backward_question(data.rows([{"id": "1"}]), teacher = "http://localhost:1/v1#m", price = [1, 1], budget_usd = 1, delay = 0.0)`: `no text in column "prompt"`,
 	} {
 		if _, err := b.run(sums + src); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", src, err, want)

@@ -9,27 +9,30 @@ import (
 	"starbook/builtins/teacher"
 )
 
-// replied is what became of one request of an evaluation.
+// replied is what became of one request.
 type replied struct {
 	teacher.Reply
 	failed string // why there is no reply, by name
+	err    error  // the same; may be nil
 }
 
-// replies asks all requests, after consent if that costs money, and returns what
+// replies quotes, asks all requests, after consent if that costs money, and returns what
 // became of each, in order. Run again, it pays only for what it has no answer to.
 func (k *asking) replies(ctx context.Context, h *Host, requests []teacher.Request) ([]replied, error) {
-	if k.on.price != (teacher.Price{}) {
-		quote, err := teacher.NewQuote(k.to, k.ledger, slices.Values(requests), k.on.model, k.on.price)
-		if err != nil {
+	all := slices.Values(requests)
+	if err := k.fetch(ctx, all, 0); err != nil {
+		return nil, err
+	}
+	quote, err := teacher.NewQuote(k.to, k.ledger, all, k.on.model, k.on.price)
+	if err != nil {
+		return nil, err
+	}
+	if !quote.Free && quote.Open() > 0 {
+		if err := k.consent(ctx, h, quote.String()); err != nil {
 			return nil, err
 		}
-		if quote.Open() > 0 {
-			if err := k.consent(ctx, h, quote.String()); err != nil {
-				return nil, err
-			}
-		}
 	}
-	tally, err := k.all(ctx, slices.Values(requests), len(requests))
+	tally, err := k.put(ctx, all, quote)
 	if err != nil {
 		return nil, err
 	}
@@ -46,9 +49,9 @@ func (k *asking) replies(ctx context.Context, h *Host, requests []teacher.Reques
 		if ok {
 			continue
 		}
-		out[i].failed = "error"
+		out[i].failed, out[i].err = "error", tally.Failure(k.to, r)
 		var failure *teacher.Error
-		if errors.As(tally.Failure(k.to, r), &failure) {
+		if errors.As(out[i].err, &failure) {
 			out[i].failed = string(failure.Fault)
 		}
 	}

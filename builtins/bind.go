@@ -49,7 +49,7 @@ func bind(name string, spec []Arg, dst reflect.Value, args starlark.Tuple, kwarg
 	}
 	for i, a := range spec {
 		if a.Required && !set[i] {
-			return fmt.Errorf("%s: missing argument for %s: %s", name, a.Name, signature(name, spec))
+			return fmt.Errorf("%s: missing argument %s (%s): see starbook doc %s", name, a.Name, a.Doc, name)
 		}
 	}
 	return nil

@@ -64,7 +64,7 @@ func (h *Host) Modules() []Module {
 
 // Kinds is THE list of artifacts.
 func (h *Host) Kinds() []KindDoc {
-	return []KindDoc{datasetKind(), modelKind(), tokenizerKind(), tokensKind(), adapterKind(), logitsKind(), answersKind(), scoresKind()}
+	return []KindDoc{datasetKind(), modelKind(), tokenizerKind(), tokensKind(), adapterKind(), principalKind(), logitsKind(), answersKind(), scoresKind()}
 }
 
 // Globals are the built-ins without a module.

@@ -38,6 +38,14 @@ func (t Teacher) String() string {
 	return "<teacher " + t.spec.String() + ">"
 }
 
+// name is what people call the teacher.
+func (t Teacher) name() string {
+	if !t.book.IsZero() {
+		return teacher.PracticeModel
+	}
+	return t.spec.String()
+}
+
 // Type implements starlark.Value.
 func (t Teacher) Type() string { return "teacher" }
 

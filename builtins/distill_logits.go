@@ -44,7 +44,7 @@ type distillLogitsArgs struct {
 	Prompt      string  `arg:"prompt={prompt}\n" doc:"as in the training that is to come; so are the following"`
 	Completion  string  `arg:"completion=completion" doc:"column with the text"`
 	Turns       string  `arg:"turns=all" doc:"which of the assistant's turns in a conversation are learnt: all or last"`
-	MaxTokens   int     `arg:"max_tokens=0" doc:"longer examples are left out, and counted; 0: the model's context"`
+	MaxTokens   int     `arg:"max_tokens=0" doc:"longer examples are left out, and counted; 0: the model's context, which is the most"`
 	MicroTokens int     `arg:"micro_tokens=4096" doc:"tokens computed at a time; more need more memory" hash:"-"`
 	chatArgs
 }
@@ -55,8 +55,8 @@ func (a *distillLogitsArgs) check() error {
 		return fmt.Errorf("k: got %d, want 1 or more", a.K)
 	case !(a.Temperature > 0) || math.IsInf(a.Temperature, 0):
 		return fmt.Errorf("temperature: got %g, want more than 0", a.Temperature)
-	case a.MicroTokens < 1:
-		return fmt.Errorf("micro_tokens: got %d, want 1 or more", a.MicroTokens)
+	case a.MicroTokens < 1 || a.MaxTokens < 0:
+		return fmt.Errorf("micro_tokens is %d and max_tokens %d: want 1 or more, and 0 or more", a.MicroTokens, a.MaxTokens)
 	}
 	return errors.Join(checkTurns(a.Turns), a.checkChat())
 }
@@ -75,14 +75,7 @@ func distillLogits() Func {
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
-			limit := m.Config.MaxPositions
-			if a.MaxTokens > 0 {
-				limit = min(limit, a.MaxTokens)
-			}
-			examples, left := atMost(t.examples, limit)
-			if left > 0 {
-				s.Warn(fmt.Sprintf("%s longer than %d tokens left out", plural(left, "examples"), limit))
-			}
+			examples, left := atMost(s, "examples", t.examples, a.MaxTokens, m.Config.MaxPositions)
 			soft, err := m.predict(ctx, s, examples, a)
 			if err != nil {
 				return runtime.Artifact{}, err

@@ -83,10 +83,7 @@ func (a *answersArgs) who() string {
 		return modelName(h)
 	}
 	t, _ := a.teacher().who() // checked
-	if !t.book.IsZero() {
-		return teacher.PracticeModel
-	}
-	return t.spec.String()
+	return t.name()
 }
 
 // lineage are the artifacts behind which trainings may lie.

@@ -9,12 +9,11 @@ import (
 )
 
 // filled is a template with the columns of a row.
-func filled(template string, r Row) (string, error) {
-	return fill(template, func(name string) (string, bool) { return dataset.Text(r, name) })
-}
+func filled(template string, r Row) (string, error) { return fill(template, r, nil) }
 
-// fill replaces each {name} of a template; "{{" and "}}" stand for braces.
-func fill(template string, value func(string) (string, bool)) (string, error) {
+// fill replaces each {name} of a template by that value, or by the column of r; "{{" and "}}"
+// stand for braces.
+func fill(template string, r Row, values map[string]string) (string, error) {
 	var b strings.Builder
 	for i := 0; i < len(template); i++ {
 		c := template[i]
@@ -31,9 +30,19 @@ func fill(template string, value func(string) (string, bool)) (string, error) {
 		if !ok {
 			return "", errors.New("a { without its }: write {{ for the brace itself")
 		}
-		v, ok := value(name)
+		v, ok := values[name]
 		if !ok {
-			return "", fmt.Errorf("no field %s to fill in: write {{ for the brace itself", name)
+			v, ok = dataset.Text(r, name)
+		}
+		if !ok {
+			known := map[string]bool{}
+			for key := range values {
+				known[key] = true
+			}
+			for key := range r {
+				known[key] = true
+			}
+			return "", fmt.Errorf("no text in column %q to fill in: there are %s; {{ stands for a brace", name, strings.Join(sortedKeys(known), ", "))
 		}
 		b.WriteString(v)
 		i += len(name) + 1

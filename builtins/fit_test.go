@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -209,5 +210,41 @@ func TestTrainingFitsTheMemory(t *testing.T) {
 	}
 	if len(plans) < 2 || !strings.Contains(refused.Error(), "are left") {
 		t.Errorf("plans %v, and in the end %v", plans, refused)
+	}
+}
+
+// An argument that makes no sense is refused by its name before rows or weights are read.
+func TestNonsenseIsRefusedAtOnce(t *testing.T) {
+	b := trainingBench(t)
+	for call, want := range map[string]string{
+		"lora.train(base, rows, batch_size = -1)":        "lora.train: batch_size is -1",
+		"lora.train(base, rows, r = 0)":                  "lora.train: r is 0",
+		`lora.train(base, rows, schedule = "slow")`:      `lora.train: schedule "slow"`,
+		"model.train(base, rows, eval_steps = -1)":       "model.train: eval_steps is -1",
+		"model.generate(base, rows, temperature = -1.0)": "model.generate: temperature is -1",
+		"model.generate(base, rows, max_new_tokens = 0)": "model.generate: max_new_tokens is 0",
+		`model.export(base, "../out")`:                   "want a place in the notebook's folder",
+	} {
+		_, err := b.run(training + call + "\n")
+		name, _, _ := strings.Cut(call, "(")
+		if began := b.count(event.StepStart, name) > 0; err == nil || !strings.Contains(err.Error(), want) || began {
+			t.Errorf("%s: %v; the step began: %t", call, err, began)
+		}
+	}
+}
+
+// What is longer than the model's context is left out whatever max_tokens is, by a training as by
+// distill.logits, and both say so.
+func TestMaxTokensIsWithinTheContext(t *testing.T) {
+	b := trainingBench(t)
+	for _, call := range []string{"lora.train(small, rows, max_tokens = 500, max_steps = 1, batch_size = 2)", "distill.logits(small, rows, k = 4, max_tokens = 500)"} {
+		if _, err := b.run(training + "small = model.new(words, dim = 8, layers = 1, heads = 2, hidden = 8, context = 6)\n" + call + "\n"); err != nil {
+			t.Errorf("%s: %v", call, err)
+		}
+		if !slices.ContainsFunc(b.events, func(e event.Event) bool {
+			return e.Kind == event.Warn && strings.Contains(e.Text, "longer than the model's context, 6 tokens, left out")
+		}) {
+			t.Errorf("%s says nothing of what is too long", call)
+		}
 	}
 }

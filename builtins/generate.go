@@ -209,13 +209,9 @@ func (a *generateArgs) collect(k *asking, t Teacher, known int, tally teacher.Ta
 		}
 		return runtime.Artifact{}, err
 	}
-	name := t.spec.String()
-	if !t.book.IsZero() {
-		name = teacher.PracticeModel
-	}
 	return w.commit(Facts{
 		"asked": total, "from_ledger": known, "rejected": lost, "dropped": rejected, "input_tokens": usage.Input,
-		"output_tokens": usage.Output, "cost_usd": cost, "teacher": name,
+		"output_tokens": usage.Output, "cost_usd": cost, "teacher": t.name(),
 	})
 }
 

@@ -12,7 +12,6 @@ import (
 
 	"go.starlark.net/starlark"
 
-	"starbook/builtins/dataset"
 	"starbook/builtins/grade"
 	"starbook/builtins/teacher"
 	"starbook/runtime"
@@ -164,21 +163,13 @@ func (j *judge) GradeAll(ctx context.Context, items []grade.Item) ([]grade.Score
 }
 
 func (j *judge) question(it grade.Item) (string, error) {
-	return fill(j.Prompt, func(name string) (string, bool) {
-		switch name {
-		case "prompt":
-			return it.Prompt, true
-		case "want":
-			return it.Want, true
-		case "answer":
-			return it.Answer, true
+	var row Row
+	if len(it.Row) > 0 {
+		if err := json.Unmarshal(it.Row, &row); err != nil {
+			return "", err
 		}
-		var row Row
-		if json.Unmarshal(it.Row, &row) != nil {
-			return "", false
-		}
-		return dataset.Text(row, name)
-	})
+	}
+	return fill(j.Prompt, row, map[string]string{"prompt": it.Prompt, "want": it.Want, "answer": it.Answer})
 }
 
 // verdict reads the last line of a reply: it must hold one of the two words, and

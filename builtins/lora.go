@@ -1,7 +1,6 @@
 package builtins
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,7 +61,7 @@ type trainArgs struct {
 	Patience    int     `arg:"patience=3" doc:"evaluations in a row without improvement before training stops; 0: never" hash:"stop"`
 	MinDelta    float64 `arg:"min_delta=0.0" doc:"an improvement is more than this, in nats" hash:"stop"`
 	Seed        int64   `arg:"seed=1" doc:"of weights, order, dropout and split"`
-	MaxTokens   int     `arg:"max_tokens=0" doc:"longer examples are left out, and counted; 0: the model's context"`
+	MaxTokens   int     `arg:"max_tokens=0" doc:"longer examples are left out, and counted; 0: the model's context, which is the most"`
 	Logits      Handle  `arg:"logits=None" kind:"logits" doc:"of distill.logits: what a larger model predicts is learnt too" hash:"set"`
 	LogitsShare float64 `arg:"logits_share=0.5" doc:"how much of the loss that is; the rest is the text's" hash:"set"`
 	chatArgs
@@ -80,6 +79,11 @@ func (a *trainArgs) check() error {
 		return fmt.Errorf("recompute: got %d, want -1, 0, 1 or 2", a.Recompute)
 	case a.Patience < 0 || a.MinDelta < 0:
 		return errors.New("patience and min_delta may not be negative")
+	case a.EvalSteps < 0 || a.MaxTokens < 0:
+		return fmt.Errorf("eval_steps is %d and max_tokens %d: neither may be negative", a.EvalSteps, a.MaxTokens)
+	}
+	if err := a.options().Check(); err != nil {
+		return err
 	}
 	if err := checkTurns(a.Turns); err != nil {
 		return err
@@ -91,11 +95,14 @@ func (a *loraTrainArgs) check() error {
 	if _, err := quantised(a.Quantise); err != nil {
 		return err
 	}
-	if a.Init != "" && a.Init != model.PiSSA {
-		return fmt.Errorf("init: got %q, want pissa or nothing", a.Init)
-	}
 	if a.Init == model.PiSSA && a.Quantise != "" {
 		return errors.New("init: pissa takes the base's matrices apart, which quantise rounds: leave one of them out")
+	}
+	if a.LoRAPlus < 0 || a.SaveSteps < 0 {
+		return fmt.Errorf("lora_plus is %g and save_steps %d: neither may be negative", a.LoRAPlus, a.SaveSteps)
+	}
+	if err := a.lora().Check(); err != nil {
+		return err
 	}
 	return a.trainArgs.check()
 }
@@ -127,28 +134,32 @@ type loraTrainArgs struct {
 	trainArgs
 }
 
+func (a *loraTrainArgs) lora() model.LoRA {
+	l := model.LoRA{
+		Rank: a.Rank, Alpha: a.Alpha, Dropout: a.Dropout, Targets: a.Targets, Match: a.Match, Exclude: a.Exclude,
+		RSLoRA: a.RSLoRA, Ranks: a.Ranks, Alphas: a.Alphas, Seed: uint64(a.Seed), Init: a.Init,
+	}
+	if l.Match != "" {
+		l.Targets = nil
+	}
+	return l
+}
+
 func loraTrain() Func {
 	return step("lora.train", 2, runtime.GPU, "Trains an adapter on completions.\n"+
 		"The best weights by validation loss are kept, in final/. A killed training goes on where it was, to the same bits.\n"+
 		"Trainings that differ in patience and min_delta only share their updates: the later one takes from the checkpoints what it\n"+
 		"would have kept, and trains no further than it must. starbook gc --trajectories gives their room back.\n"+
-		"Rows become tokens once, for all trainings that read them in the same way.",
+		"Rows become tokens once, for all trainings that read them in the same way; what init=\"pissa\" begins with is found once, too.",
 		func(ctx context.Context, h *Host, s *runtime.Step, a loraTrainArgs) (runtime.Artifact, error) {
 			quantise, err := quantised(a.Quantise)
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
-			l := model.LoRA{
-				Rank: a.Rank, Alpha: a.Alpha, Dropout: a.Dropout, Targets: a.Targets, Match: a.Match, Exclude: a.Exclude,
-				RSLoRA: a.RSLoRA, Ranks: a.Ranks, Alphas: a.Alphas, Seed: uint64(a.Seed), Init: a.Init,
-			}
-			if l.Match != "" {
-				l.Targets = nil
-			}
-			begin := func(m *model.Transformer) (*model.Adapter, error) { return model.NewAdapter(m, l) }
 			o := a.options()
 			o.LoRAPlus = a.LoRAPlus
-			o, rows, err := h.planned(ctx, s, a.Model, quantise, begin, a.Data, a.trainArgs, o)
+			outlined := func(m *model.Transformer) (*model.Adapter, error) { return model.NewAdapter(m, a.lora()) }
+			o, rows, err := h.planned(ctx, s, a.Model, quantise, outlined, a.Data, a.trainArgs, o)
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
@@ -157,7 +168,7 @@ func loraTrain() Func {
 				return runtime.Artifact{}, err
 			}
 			defer m.Close()
-			adapter, err := begin(m.Transformer)
+			adapter, err := a.begin(ctx, s, m.Transformer)
 			if err != nil {
 				return runtime.Artifact{}, err
 			}
@@ -253,16 +264,11 @@ func (a *trainArgs) rows(ctx context.Context, s *runtime.Step, m, data Handle, p
 	} else if a.Split > 0 {
 		parts, err := dataset.SplitRoots(t.roots, []float64{1 - a.Split, a.Split}, uint64(a.Seed))
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("validation_split: %w: give rows as validation, or train without (validation_split=0, patience=0)", err)
 		}
 		examples, held = t.at(parts[0]), t.at(parts[1])
 	}
-	limit := cmp.Or(a.MaxTokens, positions)
-	examples, left := atMost(examples, limit)
-	held, more := atMost(held, limit)
-	left += more
-	if left > 0 {
-		s.Warn(fmt.Sprintf("%s longer than %d tokens left out", plural(left, "examples"), limit))
-	}
-	return &learnable{examples, held, left}, nil
+	examples, left := atMost(s, "examples", examples, a.MaxTokens, positions)
+	held, more := atMost(s, "validation examples", held, a.MaxTokens, positions)
+	return &learnable{examples, held, left + more}, nil
 }

@@ -210,15 +210,7 @@ func pairOf(e example, direction string, a bidirectionalArgs) (Row, error) {
 	if direction == "reverse" {
 		template, completion, suffix = a.ReversePrompt, e.prompt, "/r"
 	}
-	prompt, err := fill(template, func(name string) (string, bool) {
-		switch name {
-		case "prompt":
-			return e.prompt, true
-		case "completion":
-			return e.answer, true
-		}
-		return dataset.Text(e.row, name)
-	})
+	prompt, err := fill(template, e.row, map[string]string{"prompt": e.prompt, "completion": e.answer})
 	if err != nil {
 		return nil, fmt.Errorf("%s_prompt: %w", direction, err)
 	}

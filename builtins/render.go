@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.starlark.net/starlark"
@@ -241,29 +238,23 @@ func (r *renderer) plain(row Row, completion string) (chat.Example, error) {
 
 // examples renders rows on all processors; the first row that cannot be is the error.
 func (r *renderer) examples(ctx context.Context, rows []Row, completion string, turns chat.Turns) ([]train.Example, error) {
-	out, errs := make([]train.Example, len(rows)), make([]error, len(rows))
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		wg.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(rows) && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
-				e, err := r.learn(rows[i], completion, turns)
-				out[i], errs[i] = train.Example{Tokens: e.Tokens, Trained: e.Trained}, err
-			}
-		})
-	}
-	wg.Wait()
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	for i, e := range out {
-		err := errs[i]
-		if err == nil && e.Targets() == 0 {
+	out := make([]train.Example, len(rows))
+	at, err := inParallel(len(rows), 0, func(i int) error {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		e, err := r.learn(rows[i], completion, turns)
+		out[i] = train.Example{Tokens: e.Tokens, Trained: e.Trained}
+		if err == nil && out[i].Targets() == 0 {
 			err = fmt.Errorf("none of its %d tokens is trained: is the completion empty?", len(e.Tokens))
 		}
-		if err != nil {
-			return nil, fmt.Errorf("row %d (id %s): %w", i+1, dataset.ID(rows[i]), err)
-		}
+		return err
+	})
+	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case err != nil:
+		return nil, fmt.Errorf("row %d (id %s): %w", at+1, dataset.ID(rows[at]), err)
 	}
 	return out, nil
 }

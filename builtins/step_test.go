@@ -246,7 +246,7 @@ func TestArgs(t *testing.T) {
 		named starlark.StringDict
 		want  string
 	}{
-		{nil, nil, "f: missing argument for data: f(data, *more"},
+		{nil, nil, "f: missing argument data (d): see starbook doc f"},
 		{starlark.Tuple{m}, nil, "f: data: got model, want dataset"},
 		{starlark.Tuple{d, m}, nil, "f: more: item 0: got model, want dataset or scores"},
 		{starlark.Tuple{d}, starlark.StringDict{"data": d}, "f: got data twice"},

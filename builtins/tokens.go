@@ -75,24 +75,35 @@ func (a tokensArgs) read(ctx context.Context, s *runtime.Step, m Handle) (*token
 		return nil, err
 	}
 	spec := runtime.Spec{Name: "data.tokens", Version: tokensVersion, Args: canonical, Inputs: c.inputs}
-	for {
-		var made *tokens
-		art, err := s.Once(ctx, spec, func(ctx context.Context) (_ runtime.Artifact, err error) {
-			if made, err = a.render(ctx, s, dir); err != nil {
-				return runtime.Artifact{}, err
-			}
-			return made.keep(s)
+	return once(ctx, s, spec, func(ctx context.Context) (*tokens, runtime.Artifact, error) {
+		made, err := a.render(ctx, s, dir)
+		if err != nil {
+			return nil, runtime.Artifact{}, err
+		}
+		art, err := made.keep(s)
+		return made, art, err
+	}, openTokens)
+}
+
+// once returns what several steps need: found and opened, or made. What is damaged is made anew.
+func once[T any](ctx context.Context, s *runtime.Step, spec runtime.Spec,
+	work func(context.Context) (T, runtime.Artifact, error), open func(*store.Store, digest) (T, error),
+) (out T, err error) {
+	for made := false; ; {
+		art, err := s.Once(ctx, spec, func(ctx context.Context) (art runtime.Artifact, err error) {
+			out, art, err = work(ctx)
+			made = true
+			return art, err
 		})
-		if err != nil || made != nil {
-			return made, err
+		if err != nil || made {
+			return out, err
 		}
-		found, err := openTokens(s.Store(), art.Digest)
-		if err == nil {
-			return found, nil
+		if out, err = open(s.Store(), art.Digest); err == nil {
+			return out, nil
 		}
-		s.Warn(fmt.Sprintf("tokens that were kept cannot be read, and are made anew: %v", err))
+		s.Warn(fmt.Sprintf("what was kept of %s cannot be read, and is made anew: %v", spec.Name, err))
 		if err := s.Store().Blobs.Remove(art.Digest); err != nil {
-			return nil, err
+			return out, err
 		}
 	}
 }
@@ -166,12 +177,20 @@ func (t *tokens) at(rows []int) []train.Example {
 	return out
 }
 
-// atMost returns the examples that have no more tokens than limit, and how many have.
-func atMost(examples []train.Example, limit int) (short []train.Example, left int) {
+// atMost returns the examples that have no more tokens than limit, if that is not 0, and
+// than the model's context. How many have more is told and returned.
+func atMost(s *runtime.Step, noun string, examples []train.Example, limit, context int) (short []train.Example, left int) {
+	what := "max_tokens"
+	if limit == 0 || limit > context {
+		limit, what = context, "the model's context"
+	}
 	for _, e := range examples {
 		if len(e.Tokens) <= limit {
 			short = append(short, e)
 		}
 	}
-	return short, len(examples) - len(short)
+	if left = len(examples) - len(short); left > 0 {
+		s.Warn(fmt.Sprintf("%s longer than %s, %d tokens, left out", plural(left, noun), what, limit))
+	}
+	return short, left
 }

@@ -104,7 +104,9 @@ func (h *Host) place(name string, from io.Reader) error {
 		return err
 	}
 	defer root.Close()
-	name = filepath.FromSlash(name)
+	if name = filepath.FromSlash(name); !filepath.IsLocal(name) {
+		return fmt.Errorf("path: got %s, want a place in the notebook's folder", name)
+	}
 	if err := root.MkdirAll(filepath.Dir(name), 0o777); err != nil {
 		return err
 	}

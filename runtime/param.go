@@ -69,14 +69,12 @@ func (r *Run) checkParams() error {
 		}
 		msg := fmt.Sprintf("param: -p %s: the notebook has no such param", name)
 		if n := Nearest(name, known); n != "" {
-			msg += fmt.Sprintf(", did you mean %s?", n)
-		} else {
-			msg += "."
+			msg += fmt.Sprintf(" (did you mean %s?)", n)
 		}
 		if len(known) > 0 {
-			msg += fmt.Sprintf(" It has %s.", strings.Join(known, ", "))
+			msg += "; it has: " + strings.Join(known, ", ")
 		}
-		return Usage(errors.New(msg + " (Params are declared before the first step.)"))
+		return Usage(errors.New(msg + "; params are declared before the first step"))
 	}
 	r.params.checked = true
 	return nil

@@ -75,11 +75,11 @@ func NewCode(o CodeOptions) (*Code, error) {
 		o.Processes = runtime.NumCPU()
 	}
 	if err := sandboxed(); err != nil {
-		return nil, fmt.Errorf("grade: code: answers are programs of a model and run in a sandbox only: %w", err)
+		return nil, fmt.Errorf("answers are programs of a model and run in a sandbox only: %w", err)
 	}
 	path, err := exec.LookPath(o.Python)
 	if err != nil {
-		return nil, fmt.Errorf("grade: code: Python is needed to run the answers, and %q is not in PATH: install python3, or name it with python=", o.Python)
+		return nil, fmt.Errorf("the answers are run by Python, and %q is not in PATH: install python3, or name it with python=", o.Python)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
@@ -87,15 +87,15 @@ func NewCode(o CodeOptions) (*Code, error) {
 	out, err := ask.Output()
 	var said []string
 	if err != nil || json.Unmarshal(out, &said) != nil || len(said) != 3 {
-		return nil, fmt.Errorf("grade: code: %s is no working Python 3: %v", path, errors.Join(err, errors.New(clip(string(out)))))
+		return nil, fmt.Errorf("%s is no working Python 3: %v", path, errors.Join(err, errors.New(clip(string(out)))))
 	}
 	real, err := filepath.EvalSymlinks(said[0])
 	if err != nil {
-		return nil, fmt.Errorf("grade: code: %w", err)
+		return nil, err
 	}
 	self, err := os.Executable()
 	if err != nil {
-		return nil, fmt.Errorf("grade: own program: %w", err)
+		return nil, fmt.Errorf("own program: %w", err)
 	}
 	g := &Code{o: o, python: real, version: said[2]}
 	g.box = sandbox{Memory: o.Memory, CPU: max(1, int64(o.Deadline/time.Second)), Env: []string{"LANG=C.UTF-8", "OMP_NUM_THREADS=1"}}

@@ -52,7 +52,7 @@ var _ Batch = (*GoFile)(nil)
 func NewGoFile(path string, o GoOptions) (*GoFile, error) {
 	src, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("grade: %w", err)
+		return nil, err
 	}
 	if err := vet(filepath.Base(path), src); err != nil {
 		return nil, err
@@ -164,24 +164,24 @@ func vet(name string, src []byte) error {
 	fset := token.NewFileSet()
 	file, err := parser.ParseFile(fset, name, src, parser.SkipObjectResolution)
 	if err != nil {
-		return fmt.Errorf("grade: %w", err)
+		return err
 	}
 	for _, spec := range file.Imports {
 		path, _ := strconv.Unquote(spec.Path.Value)
 		if !isAllowed(path) {
-			return fmt.Errorf("grade: %s: import %q: a grader may import only %s", fset.Position(spec.Pos()), path, strings.Join(allowed, ", "))
+			return fmt.Errorf("%s: import %q: a grader may import only %s", fset.Position(spec.Pos()), path, strings.Join(allowed, ", "))
 		}
 	}
 	const want = "func Grade(prompt, answer, want string) (float64, string)"
 	for _, d := range file.Decls {
 		if f, ok := d.(*ast.FuncDecl); ok && f.Name.Name == "Grade" && f.Recv == nil {
 			if signature(f.Type) != "string string string -> float64 string" {
-				return fmt.Errorf("grade: %s: Grade has another signature: make it %s", fset.Position(f.Pos()), want)
+				return fmt.Errorf("%s: Grade has another signature: make it %s", fset.Position(f.Pos()), want)
 			}
 			return nil
 		}
 	}
-	return fmt.Errorf("grade: %s:1: no Grade in the file: add %s", name, want)
+	return fmt.Errorf("%s:1: no Grade in the file: add %s", name, want)
 }
 
 // signature spells the types of a function: "string string -> bool".

@@ -58,7 +58,7 @@ type Regex struct{ cut *regexp.Regexp }
 func NewRegex(pattern string) (Regex, error) {
 	re, err := regexp.Compile(pattern)
 	if err != nil {
-		return Regex{}, fmt.Errorf("grade: regex: %w", err)
+		return Regex{}, err
 	}
 	return Regex{re}, nil
 }

@@ -35,7 +35,11 @@ func (e *Error) Error() string {
 	if e.Code != "" {
 		fmt.Fprintf(&b, "%s ", e.Code)
 	}
-	fmt.Fprintf(&b, "(%s)", e.Fault)
+	if e.Status != 0 || e.Code != "" {
+		fmt.Fprintf(&b, "(%s)", e.Fault)
+	} else {
+		b.WriteString(string(e.Fault))
+	}
 	if e.Attempts > 1 {
 		fmt.Fprintf(&b, " after %d attempts", e.Attempts)
 	}

@@ -69,16 +69,7 @@ func Open(path string) (*File, error) {
 	return f, nil
 }
 
-// Parse checks a whole file held in memory. Its tensors share b.
-func Parse(b []byte) (*File, error) {
-	f, err := parse(b)
-	if err != nil {
-		return nil, fmt.Errorf("gguf: %w", err)
-	}
-	return f, nil
-}
-
-// Path returns the name that the file was opened under, "" after Parse.
+// Path returns the name that the file was opened under.
 func (f *File) Path() string { return f.path }
 
 // Tensor returns the tensor of that name, and whether there is one.

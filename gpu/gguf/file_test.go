@@ -161,7 +161,7 @@ func TestDamagedFilesAreRefused(t *testing.T) {
 		"a list of":            change(bytes.Index(good, []byte("test.array"))+18, 1<<50, 8),
 		"is of kind 77":        change(bytes.Index(good, []byte("test.bool"))+9, 77, 4),
 	} {
-		_, err := Parse(b)
+		_, err := parse(b)
 		if want == "the data of a tensor" {
 			want = "lies at bytes"
 		}
@@ -190,7 +190,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add(small.Bytes())
 	f.Fuzz(func(t *testing.T, b []byte) {
-		file, err := Parse(b)
+		file, err := parse(b)
 		if err != nil {
 			return
 		}

@@ -53,20 +53,16 @@ func NewAdapter(m *Transformer, l LoRA) (*Adapter, error) {
 	if len(l.Save) > 0 {
 		return nil, fmt.Errorf("model: lora: modules to save (%s) are read from adapters of PEFT, and not trained here", strings.Join(l.Save, ", "))
 	}
+	if l.Init == PiSSA {
+		first, err := Principal(m, l)
+		if err != nil {
+			return nil, err
+		}
+		return NewPrincipal(m, l, first)
+	}
 	a, err := layAdapter(m.dev, m.Config, l)
 	if err != nil {
 		return nil, fmt.Errorf("model: %w", err)
-	}
-	if l.Init == PiSSA {
-		err := a.principal(m)
-		if err == nil {
-			err = a.Params.Write(a.first)
-		}
-		if err != nil {
-			a.Close()
-			return nil, fmt.Errorf("model: %w", err)
-		}
-		return a, nil
 	}
 	if m.outline {
 		return a, nil
@@ -94,8 +90,7 @@ func kaimingBound(in int) float32 {
 	return float32(math.Sqrt(3) * deviation)
 }
 
-// layAdapter gives an adapter its memory. Tensors holds all A in the order of
-// the modules, then all B.
+// layAdapter gives an adapter its memory.
 func layAdapter(dev gpu.Device, cfg Config, l LoRA) (*Adapter, error) {
 	modules, err := l.modules(cfg)
 	if err != nil {
@@ -103,23 +98,30 @@ func layAdapter(dev gpu.Device, cfg Config, l LoRA) (*Adapter, error) {
 	}
 	p := &Params{dev: dev}
 	n := 0
-	add := func(name string, rows, cols int) {
-		p.Tensors = append(p.Tensors, Tensor{inside + name, []int{rows, cols}, n})
-		n += rows * cols
-	}
-	for _, m := range modules {
-		add(m.name+".lora_A.weight", m.rank, m.in)
-	}
-	p.Split = n
-	for _, m := range modules {
-		add(m.name+".lora_B.weight", m.out, m.rank)
-	}
+	p.Tensors, p.Split, n = factorsOf(modules)
 	p.alloc(n)
 	a := &Adapter{LoRA: l, Params: p, cfg: cfg, modules: modules, sites: make([][sites]branch, cfg.Layers)}
 	for i, m := range modules {
 		a.join(m, p.Tensors[i], p.Tensors[len(modules)+i])
 	}
 	return a, dev.Sync()
+}
+
+// factorsOf returns the n elements of an adapter: all A in the order of the modules, then
+// from split on all B.
+func factorsOf(modules []module) (list []Tensor, split, n int) {
+	add := func(name string, rows, cols int) {
+		list = append(list, Tensor{inside + name, []int{rows, cols}, n})
+		n += rows * cols
+	}
+	for _, m := range modules {
+		add(m.name+".lora_A.weight", m.rank, m.in)
+	}
+	split = n
+	for _, m := range modules {
+		add(m.name+".lora_B.weight", m.out, m.rank)
+	}
+	return list, split, n
 }
 
 // join adds a module to the branch at its site. Modules come in order, so the

@@ -60,14 +60,14 @@ func TestTargetsAreMatchedAsPEFTDoes(t *testing.T) {
 	for want, l := range map[string]LoRA{
 		`target "proj" names no`: {Rank: 1, Alpha: 1, Targets: []string{"q_proj", "proj"}},
 		"lm_head is tied":        {Rank: 1, Alpha: 1, Targets: []string{"lm_head"}},
-		"rank is 0":              {Alpha: 1, Targets: []string{"q_proj"}},
+		"r is 0":                 {Alpha: 1, Targets: []string{"q_proj"}},
 		"alpha is 0":             {Rank: 1, Targets: []string{"q_proj"}},
 		"dropout is 1":           {Rank: 1, Alpha: 1, Dropout: 1, Targets: []string{"q_proj"}},
 		"no target modules":      {Rank: 1, Alpha: 1},
 		"look-around":            {Rank: 1, Alpha: 1, Match: "(?!q_proj).*"},
 		"not by both":            {Rank: 1, Alpha: 1, Match: ".*", Targets: []string{"q_proj"}},
 		"no projection is left":  {Rank: 1, Alpha: 1, Targets: []string{"q_proj"}, Except: ".*"},
-		`rank of "x" is -1`:      {Rank: 1, Alpha: 1, Targets: []string{"q_proj"}, Ranks: map[string]int{"x": -1}},
+		`r of "x" is -1`:         {Rank: 1, Alpha: 1, Targets: []string{"q_proj"}, Ranks: map[string]int{"x": -1}},
 	} {
 		if _, err := l.modules(tiny(true)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)

@@ -82,7 +82,7 @@ func ReadLoRA(dir string) (LoRA, error) {
 	}
 	l, err := parseLoRA(raw)
 	if err == nil {
-		err = l.check()
+		err = l.Check()
 	}
 	if err != nil {
 		return LoRA{}, fmt.Errorf("model: %s: %w", path, err)

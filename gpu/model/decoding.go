@@ -50,16 +50,27 @@ func (c Completion) MeanLogProb() float64 {
 // MinLogProb returns the least of LogProb: how sure it was where it was least.
 func (c Completion) MinLogProb() float64 { return float64(slices.Min(c.LogProb)) }
 
-func (o Decoding) check(prompts int) error {
+// Check returns an error that names the first number that makes no sense.
+func (o Decoding) Check() error {
 	switch {
 	case o.MaxNew <= 0:
-		return fmt.Errorf("model: generate: max_new is %d: it must be positive", o.MaxNew)
+		return fmt.Errorf("max_new_tokens is %d: it must be positive", o.MaxNew)
 	case o.Batch < 0 || o.Rows < 0:
-		return fmt.Errorf("model: generate: batch is %d and rows %d: neither may be negative", o.Batch, o.Rows)
+		return fmt.Errorf("batch_size is %d and rows %d: neither may be negative", o.Batch, o.Rows)
 	case !(o.Temperature >= 0) || !(o.TopP >= 0 && o.TopP <= 1):
-		return fmt.Errorf("model: generate: temperature is %g and top_p %g: they must be at least 0, and top_p at most 1", o.Temperature, o.TopP)
+		return fmt.Errorf("temperature is %g and top_p %g: they must be at least 0, and top_p at most 1", o.Temperature, o.TopP)
 	case o.TopK < 0 || !(o.Penalty >= 0):
-		return fmt.Errorf("model: generate: top_k is %d and the penalty %g: neither may be negative", o.TopK, o.Penalty)
+		return fmt.Errorf("top_k is %d and repetition_penalty %g: neither may be negative", o.TopK, o.Penalty)
+	}
+	return nil
+}
+
+// check looks at what belongs to the prompts, too.
+func (o Decoding) check(prompts int) error {
+	if err := o.Check(); err != nil {
+		return fmt.Errorf("model: generate: %w", err)
+	}
+	switch {
 	case o.Draft != nil && o.Draft.Tokens < 0:
 		return fmt.Errorf("model: generate: the draft proposes %d tokens at a time: it must be positive", o.Draft.Tokens)
 	case o.Keys != nil && len(o.Keys) != prompts:

@@ -163,7 +163,7 @@ func TestGenerateStops(t *testing.T) {
 		o       Decoding
 	}{
 		"prompt 1 has 0 tokens": {[][]int32{{1}, {}}, Decoding{MaxNew: 1}},
-		"max_new is 0":          {[][]int32{{1}}, Decoding{}},
+		"max_new_tokens is 0":   {[][]int32{{1}}, Decoding{}},
 		"token 0 of the batch":  {[][]int32{{99}}, Decoding{MaxNew: 1}},
 		"2 keys for 1 prompts":  {[][]int32{{1}}, Decoding{MaxNew: 1, Keys: []uint64{1, 2}}},
 	} {

@@ -45,31 +45,32 @@ type module struct {
 	scale   float32 // of B·A
 }
 
-func (l LoRA) check() error {
+// Check returns an error that names the first number that makes no sense.
+func (l LoRA) Check() error {
 	switch {
 	case l.Rank <= 0:
-		return fmt.Errorf("lora: rank is %d: it must be positive", l.Rank)
+		return fmt.Errorf("r is %d: it must be positive", l.Rank)
 	case !(l.Alpha > 0) || math.IsInf(l.Alpha, 0):
-		return fmt.Errorf("lora: alpha is %g: it must be positive", l.Alpha)
+		return fmt.Errorf("alpha is %g: it must be positive", l.Alpha)
 	case !(l.Dropout >= 0 && l.Dropout < 1):
-		return fmt.Errorf("lora: dropout is %g: it must be at least 0 and below 1", l.Dropout)
+		return fmt.Errorf("dropout is %g: it must be at least 0 and below 1", l.Dropout)
 	case len(l.Targets) == 0 && l.Match == "":
-		return fmt.Errorf(`lora: no target modules: name some, such as "q_proj" and "v_proj", or "all-linear"`)
+		return fmt.Errorf(`no target modules: name some, such as "q_proj" and "v_proj", or "all-linear"`)
 	case l.Init != "" && l.Init != PiSSA:
-		return fmt.Errorf("lora: init is %q: it may be %q", l.Init, PiSSA)
+		return fmt.Errorf("init is %q: it may be %q", l.Init, PiSSA)
 	case l.Init == PiSSA && l.RSLoRA && len(l.Ranks)+len(l.Alphas) > 0:
-		return fmt.Errorf("lora: pissa cannot be saved for the whole base with rslora and patterns: leave one of them out")
+		return fmt.Errorf("pissa cannot be saved for the whole base with rslora and patterns: leave one of them out")
 	case len(l.Targets) > 0 && l.Match != "" || len(l.Exclude) > 0 && l.Except != "":
-		return fmt.Errorf("lora: modules are named by a list or by an expression, not by both")
+		return fmt.Errorf("modules are named by a list or by an expression, not by both")
 	}
 	for key, rank := range l.Ranks {
 		if rank <= 0 {
-			return fmt.Errorf("lora: rank of %q is %d: it must be positive", key, rank)
+			return fmt.Errorf("r of %q is %d: it must be positive", key, rank)
 		}
 	}
 	for key, alpha := range l.Alphas {
 		if !(alpha > 0) || math.IsInf(alpha, 0) {
-			return fmt.Errorf("lora: alpha of %q is %g: it must be positive", key, alpha)
+			return fmt.Errorf("alpha of %q is %g: it must be positive", key, alpha)
 		}
 	}
 	return nil
@@ -77,8 +78,8 @@ func (l LoRA) check() error {
 
 // modules returns the targeted projections in torch's module order.
 func (l LoRA) modules(cfg Config) ([]module, error) {
-	if err := l.check(); err != nil {
-		return nil, err
+	if err := l.Check(); err != nil {
+		return nil, fmt.Errorf("lora: %w", err)
 	}
 	targets, err := newMatcher(l.Targets, l.Match)
 	if err != nil {

@@ -18,50 +18,98 @@ import (
 // the whole base again: an adapter of twice the rank, B·A - B₀·A₀, as PEFT converts it.
 const PiSSA = "pissa"
 
-// principal gives a the principal parts of the weights of m, and m their residuals,
-// rounded to the types that they have.
-func (a *Adapter) principal(m *Transformer) error {
-	a.first = make([]float32, a.Params.Len())
+// Principal returns what an adapter begins with where l.Init is PiSSA: its A and B, in the
+// order of its tensors, are the principal parts of what l targets in m. It takes minutes
+// for billions of weights, and is a function of the weights, the ranks and the scales.
+func Principal(m *Transformer, l LoRA) ([]float32, error) {
+	modules, err := l.modules(m.Config)
+	if err != nil {
+		return nil, fmt.Errorf("model: %w", err)
+	}
+	tensors, _, n := factorsOf(modules)
+	first := make([]float32, n)
+	for i, mod := range modules {
+		values, _, err := m.unquantised(mod)
+		if err != nil {
+			return nil, fmt.Errorf("model: %w", err)
+		}
+		if !m.outline {
+			mod.factors(first, tensors[i], tensors[len(modules)+i]).of(values, mod.out, mod.in)
+		}
+	}
+	return first, nil
+}
+
+// NewPrincipal returns the adapter that begins with first, as Principal returned it, and
+// leaves m the rest, rounded to the types that its weights have.
+func NewPrincipal(m *Transformer, l LoRA, first []float32) (*Adapter, error) {
+	a, err := layAdapter(m.dev, m.Config, l)
+	if err != nil {
+		return nil, fmt.Errorf("model: %w", err)
+	}
+	a.first = first
+	err = a.Params.Write(first)
 	for i, mod := range a.modules {
-		w := m.heads[0]
-		if mod.layer >= 0 {
-			w = m.layers[mod.layer].proj[mod.proj]
+		if err == nil {
+			err = m.giveUp(mod, mod.factors(first, a.Params.Tensors[i], a.Params.Tensors[len(a.modules)+i]))
 		}
-		t := safetensors.Tensor{DType: "F32"} // of a model that comes from no file
-		if m.files != nil {
-			t, _ = m.files.Tensor(w.name)
-		}
-		if m.rounded || !slices.Contains([]string{"F32", "BF16", "F16"}, t.DType) {
-			return fmt.Errorf("lora: pissa takes %s apart, which is quantised: train on the base as it was before", w.name)
-		}
-		if r := min(mod.out, mod.in); mod.rank > r {
-			return fmt.Errorf("lora: pissa: r is %d, and %s has %d singular values", mod.rank, w.name, r)
-		}
-		rest := safetensors.Tensor{Name: w.name, DType: t.DType, Shape: w.shape()}
-		if m.outline {
-			n, _ := typeOf(t.DType)
-			rest.Data = make([]byte, n.Bytes(w.len()))
-		} else {
-			values := make([]float32, w.len())
-			m.dev.Download(values, w.w)
-			if err := m.dev.Sync(); err != nil {
-				return err
-			}
-			ta, tb := a.Params.Tensors[i], a.Params.Tensors[len(a.modules)+i]
-			first := factors{a: a.first[ta.From:][:ta.Len()], b: a.first[tb.From:][:tb.Len()], rank: mod.rank, scale: mod.scale}
-			first.of(values, mod.out, mod.in)
-			var err error
-			if rest.Data, err = safetensors.AppendF32(nil, t.DType, values); err != nil {
-				return err
-			}
-		}
-		m.dev.Free(w.w)
-		var err error
-		if w.w, err = place(m.dev, rest); err != nil {
+	}
+	if err != nil {
+		a.Close()
+		return nil, fmt.Errorf("model: %w", err)
+	}
+	return a, nil
+}
+
+// target returns the weights of mod.
+func (m *Transformer) target(mod module) *weight {
+	if mod.layer < 0 {
+		return m.heads[0]
+	}
+	return m.layers[mod.layer].proj[mod.proj]
+}
+
+// unquantised returns the weights of mod, nil of an outline, and the type that they have in the file.
+func (m *Transformer) unquantised(mod module) (values []float32, dtype string, err error) {
+	w := m.target(mod)
+	t := safetensors.Tensor{DType: "F32"} // of a model that comes from no file
+	if m.files != nil {
+		t, _ = m.files.Tensor(w.name)
+	}
+	if m.rounded || !slices.Contains([]string{"F32", "BF16", "F16"}, t.DType) {
+		return nil, "", fmt.Errorf("lora: pissa takes %s apart, which is quantised: train on the base as it was before", w.name)
+	}
+	if r := min(mod.out, mod.in); mod.rank > r {
+		return nil, "", fmt.Errorf("lora: pissa: r is %d, and %s has %d singular values", mod.rank, w.name, r)
+	}
+	if m.outline {
+		return nil, t.DType, nil
+	}
+	values = make([]float32, w.len())
+	m.dev.Download(values, w.w)
+	return values, t.DType, m.dev.Sync()
+}
+
+// giveUp takes f from the weights of mod.
+func (m *Transformer) giveUp(mod module, f factors) error {
+	values, dtype, err := m.unquantised(mod)
+	if err != nil {
+		return err
+	}
+	w := m.target(mod)
+	rest := safetensors.Tensor{Name: w.name, DType: dtype, Shape: w.shape()}
+	if m.outline {
+		n, _ := typeOf(dtype)
+		rest.Data = make([]byte, n.Bytes(w.len()))
+	} else {
+		f.leave(values)
+		if rest.Data, err = safetensors.AppendF32(nil, dtype, values); err != nil {
 			return err
 		}
 	}
-	return nil
+	m.dev.Free(w.w)
+	w.w, err = place(m.dev, rest)
+	return err
 }
 
 // factors are a part of a matrix, scale·b·a: a (rank, in), b (out, rank).
@@ -71,7 +119,12 @@ type factors struct {
 	scale float32
 }
 
-// of sets f to the principal part of w (out, in), and leaves the rest there.
+// factors returns the parts of values that are A and B of mod.
+func (mod module) factors(values []float32, a, b Tensor) factors {
+	return factors{a: values[a.From:][:a.Len()], b: values[b.From:][:b.Len()], rank: mod.rank, scale: mod.scale}
+}
+
+// of sets f to the principal part of w (out, in).
 func (f factors) of(w []float32, out, in int) {
 	left, sigma, right := svd(w, out, in, f.rank)
 	for t, s := range sigma {
@@ -83,7 +136,12 @@ func (f factors) of(w []float32, out, in int) {
 			f.b[i*f.rank+t] = float32(root * v)
 		}
 	}
-	each(out, func(i int) {
+}
+
+// leave takes f from w (out, in).
+func (f factors) leave(w []float32) {
+	in := len(f.a) / f.rank
+	each(len(f.b)/f.rank, func(i int) {
 		row := w[i*in:][:in]
 		for j := range row {
 			var sum float64

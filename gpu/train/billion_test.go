@@ -126,7 +126,7 @@ func trainBillion(t *testing.T, dir string, room, most int) Update {
 		}
 		update = u
 	}
-	if s, err := tr.State(); err != nil || s.Write(io.Discard) != nil {
+	if s, err := tr.State(); err != nil || s.write(io.Discard) != nil {
 		t.Error("a state was not written: ", err)
 	}
 	got := peak(t)

@@ -47,23 +47,24 @@ func Default() Options {
 	}
 }
 
-func (o Options) check() error {
+// Check returns an error that names the first option that makes no sense.
+func (o Options) Check() error {
 	amount := func(x float64) bool { return x >= 0 && !math.IsInf(x, 0) }
 	switch {
 	case o.MaxSteps < 0 || o.MaxSteps == 0 && !(o.Epochs > 0 && o.Epochs < 1e9):
-		return fmt.Errorf("train: epochs is %g and max_steps %d: one of them must be positive", o.Epochs, o.MaxSteps)
+		return fmt.Errorf("epochs is %g and max_steps %d: one of them must be positive", o.Epochs, o.MaxSteps)
 	case o.Batch <= 0:
-		return fmt.Errorf("train: batch is %d: it must be positive", o.Batch)
+		return fmt.Errorf("batch_size is %d: it must be positive", o.Batch)
 	case o.MicroTokens <= 0:
-		return fmt.Errorf("train: micro_tokens is %d: it must be positive", o.MicroTokens)
+		return fmt.Errorf("micro_tokens is %d: it must be positive", o.MicroTokens)
 	case !amount(o.LR):
-		return fmt.Errorf("train: lr is %g: it must be a number of at least 0", o.LR)
+		return fmt.Errorf("lr is %g: it must be a number of at least 0", o.LR)
 	case !amount(o.Warmup) || !amount(o.Decay):
-		return fmt.Errorf("train: warmup is %g and decay %g: neither may be negative", o.Warmup, o.Decay)
+		return fmt.Errorf("warmup is %g and decay %g: neither may be negative", o.Warmup, o.Decay)
 	case !amount(o.WeightDecay) || !amount(o.MaxGradNorm) || !amount(o.LoRAPlus):
-		return fmt.Errorf("train: weight_decay %g, max_grad_norm %g, lora_plus %g: none may be negative", o.WeightDecay, o.MaxGradNorm, o.LoRAPlus)
+		return fmt.Errorf("weight_decay %g, max_grad_norm %g, lora_plus %g: none may be negative", o.WeightDecay, o.MaxGradNorm, o.LoRAPlus)
 	case !(o.Beta1 >= 0 && o.Beta1 < 1 && o.Beta2 >= 0 && o.Beta2 < 1 && o.Eps > 0):
-		return fmt.Errorf("train: betas %g and %g must lie in [0, 1), and eps %g above 0", o.Beta1, o.Beta2, o.Eps)
+		return fmt.Errorf("betas %g and %g must lie in [0, 1), and eps %g above 0", o.Beta1, o.Beta2, o.Eps)
 	}
 	return o.Schedule.check()
 }

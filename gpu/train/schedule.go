@@ -21,7 +21,7 @@ func (s Schedule) check() error {
 	case Constant, Linear, Cosine, WSD:
 		return nil
 	}
-	return fmt.Errorf("train: schedule %q: constant, linear, cosine and wsd exist", string(s))
+	return fmt.Errorf("schedule %q: constant, linear, cosine and wsd exist", string(s))
 }
 
 // share turns x, a number of updates or below 1 a share of them, into updates.

@@ -3,7 +3,6 @@ package train
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 
@@ -95,16 +94,8 @@ func ReadPast(path string) (Past, error) {
 	return Past{h.At.Step, h.At.Evals, h.At.Pending == nil && h.At.Step >= h.Total}, nil
 }
 
-// Write writes s as a safetensors file whose metadata holds the rest as JSON.
-func (s *State) Write(w io.Writer) error {
-	f, err := s.file()
-	if err != nil {
-		return err
-	}
-	return safetensors.WriteFunc(w, f.tensors, f.metadata, f.data)
-}
-
-// WriteFile writes s to path, whole or not at all.
+// WriteFile writes s to path, whole or not at all, as a safetensors file whose metadata
+// holds as JSON what is no tensor.
 func (s *State) WriteFile(path string) error {
 	f, err := s.file()
 	if err != nil {
@@ -141,7 +132,7 @@ func (s *State) file() (stateFile, error) {
 	return f, nil
 }
 
-// ReadState reads the file that WriteFile or Write wrote.
+// ReadState reads the file that WriteFile wrote.
 func ReadState(path string) (*State, error) {
 	file, err := safetensors.Open(path)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"slices"
 
 	"starbook/gpu"
 	"starbook/gpu/model"
@@ -50,8 +49,8 @@ type progress struct {
 // New prepares to train a, or all of m if a is nil and m unfrozen. The
 // examples must not change until Close. eval may be empty.
 func New(m *model.Transformer, a *model.Adapter, train, eval []Example, o Options) (*Trainer, error) {
-	if err := o.check(); err != nil {
-		return nil, err
+	if err := o.Check(); err != nil {
+		return nil, fmt.Errorf("train: %w", err)
 	}
 	if len(train) == 0 {
 		return nil, fmt.Errorf("train: there are no examples")
@@ -96,10 +95,6 @@ func (t *Trainer) Step() int { return t.at.Step }
 
 // Done reports whether there is nothing left to do, a pending evaluation included.
 func (t *Trainer) Done() bool { return t.at.Pending == nil && t.at.Step >= t.total }
-
-// Evals returns all evaluations so far, those before a Restore included. To
-// find where a stopping rule is after a Restore, let it judge them again.
-func (t *Trainer) Evals() []Eval { return slices.Clone(t.at.Evals) }
 
 // Close frees the memory of the training. The weights stay.
 func (t *Trainer) Close() {

@@ -88,7 +88,7 @@ func BenchmarkAnswers(b *testing.B) {
 						if err != nil {
 							b.Error(err)
 						}
-						if err := s.PutAnswer(Answer{Key: k, Attempt: attempt, Raw: body}); err != nil {
+						if err := s.PutAnswers([]Answer{{Key: k, Attempt: attempt, Raw: body}}); err != nil {
 							b.Error(err)
 						}
 					}

@@ -76,9 +76,7 @@ func newConnector(dir, options string, pragmas []string, setup func(*sqlite3.SQL
 
 // openReaders returns the pool that every reading method uses.
 func openReaders(dir string) (*sql.DB, error) {
-	c, err := newConnector(dir, readOptions(dir)+"&_stmt_cache_size=32", readerPragmas, func(c *sqlite3.SQLiteConn) error {
-		return registerFunctions(c)
-	})
+	c, err := newConnector(dir, readOptions(dir)+"&_stmt_cache_size=32", readerPragmas, registerFunctions)
 	if err != nil {
 		return nil, err
 	}

@@ -108,11 +108,8 @@ func (s *Store) body(b []byte) (body, error) {
 	return body{inline: b}, nil
 }
 
-// PutAnswer writes down what came back for an attempt, durable on return and
-// before it is used. The first answer to an attempt stays.
-func (s *Store) PutAnswer(a Answer) error { return s.PutAnswers([]Answer{a}) }
-
-// PutAnswers writes answers in one transaction.
+// PutAnswers writes down what came back for attempts, in one transaction, durable on return
+// and before it is used. The first answer to an attempt stays.
 func (s *Store) PutAnswers(list []Answer) error { return s.QueueAnswers(list)() }
 
 // QueueAnswers is PutAnswers that does not wait: the answers are written before what is

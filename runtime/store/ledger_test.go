@@ -17,7 +17,7 @@ func TestAnswers(t *testing.T) {
 		k := key("ask" + raw)
 		first, err := s.BeginAsk(Ask{Key: k, Request: []byte("ask" + raw), Provider: "openai", Model: "m", Step: step, ReservedUSD: 1})
 		must(t, err)
-		must(t, s.PutAnswer(Answer{Key: k, Attempt: first, Status: 500, CostUSD: 0.5, Fault: "overloaded", Error: "HTTP 529"}))
+		must(t, s.PutAnswers([]Answer{{Key: k, Attempt: first, Status: 500, CostUSD: 0.5, Fault: "overloaded", Error: "HTTP 529"}}))
 		if _, err := s.Answer(k, 100); !errors.Is(err, ErrNotFound) {
 			t.Fatalf("an answer that cannot be used: %v", err)
 		}
@@ -27,14 +27,14 @@ func TestAnswers(t *testing.T) {
 			Key: k, Attempt: second, Status: 200, Raw: []byte(raw), Headers: json.RawMessage(`{"x":"y"}`), Finish: "stop",
 			InputTokens: 1, CachedTokens: 2, OutputTokens: 3, ReasoningTokens: 4, CostUSD: 0.25, Created: noon,
 		}
-		must(t, s.PutAnswer(want))
+		must(t, s.PutAnswers([]Answer{want}))
 		again := want
 		again.Raw = []byte("another")
-		must(t, s.PutAnswer(again)) // the first stays
+		must(t, s.PutAnswers([]Answer{again})) // the first stays
 		third, err := s.BeginAsk(Ask{Key: k})
 		must(t, err)
 		again.Attempt = third
-		must(t, s.PutAnswer(again)) // paid twice: the first is the answer
+		must(t, s.PutAnswers([]Answer{again})) // paid twice: the first is the answer
 		got, err := s.Answer(k, 100)
 		must(t, err)
 		if len(got.Raw) == 0 && len(want.Raw) == 0 {
@@ -59,7 +59,7 @@ func TestAnswers(t *testing.T) {
 	if usd, doubt, err := s.Spent(key("another")); err != nil || usd != 0 || doubt != 0 {
 		t.Errorf("spent on nothing: %v, %v, %v", usd, doubt, err)
 	}
-	if err := s.PutAnswer(Answer{Key: key("x"), Attempt: 12345}); err == nil {
+	if err := s.PutAnswers([]Answer{{Key: key("x"), Attempt: 12345}}); err == nil {
 		t.Error("an answer to what was never asked was taken")
 	}
 	sound(t, s)
@@ -72,7 +72,7 @@ func TestCutOffAnswers(t *testing.T) {
 	put := func(limit int, finish string) {
 		t.Helper()
 		attempt := must1(s.BeginAsk(Ask{Key: k, MaxTokens: limit}))(t)
-		must(t, s.PutAnswer(Answer{Key: k, Attempt: attempt, Finish: finish, Raw: fmt.Append(nil, finish, " at ", limit)}))
+		must(t, s.PutAnswers([]Answer{{Key: k, Attempt: attempt, Finish: finish, Raw: fmt.Append(nil, finish, " at ", limit)}}))
 	}
 	find := func(limit int) string {
 		a, err := s.Answer(k, limit)
@@ -130,11 +130,11 @@ func TestManyCallersAtOnce(t *testing.T) {
 					t.Error(err)
 				}
 				if i%5 == 0 { // one bad request among the group
-					if err := s.PutAnswer(Answer{Key: k, Attempt: -1}); err == nil {
+					if err := s.PutAnswers([]Answer{{Key: k, Attempt: -1}}); err == nil {
 						t.Error("an answer to nothing was taken")
 					}
 				}
-				if err := s.PutAnswer(Answer{Key: k, Attempt: attempt, Raw: fmt.Append(nil, caller, i), CostUSD: 1}); err != nil {
+				if err := s.PutAnswers([]Answer{{Key: k, Attempt: attempt, Raw: fmt.Append(nil, caller, i), CostUSD: 1}}); err != nil {
 					t.Error(err)
 				}
 				if a, err := s.Answer(k, 100); err != nil || string(a.Raw) != fmt.Sprint(caller, i) {

@@ -167,7 +167,7 @@ func pay(s *Store, name string) ([]byte, error) {
 		return nil, err
 	}
 	body := []byte(strings.Repeat(name, 1+len(name)%2*largeBody/len(name)))
-	if err := s.PutAnswer(Answer{Key: k, Attempt: attempt, Status: 200, Raw: body, CostUSD: 1}); err != nil {
+	if err := s.PutAnswers([]Answer{{Key: k, Attempt: attempt, Status: 200, Raw: body, CostUSD: 1}}); err != nil {
 		return nil, err
 	}
 	fmt.Println("answer", k)

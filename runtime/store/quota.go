@@ -15,7 +15,7 @@ import (
 // Quota says how many bytes artifacts may take, and whose stay whatever they take.
 type Quota struct {
 	Max    int64 // bytes, of all blobs
-	Best   bool  // keep what the best run of each notebook used: that with the highest score
+	Best   bool  // keep what the best run of each notebook used, as @best has it
 	Tagged bool  // keep what runs with a tag used
 	Delete bool  // do it, do not just say
 }
@@ -124,18 +124,20 @@ func (s *Store) atWork() string {
 
 // holders returns the steps that have an artifact, longest unused first.
 func (s *Store) holders(q Quota) ([]*holder, error) {
+	best := []string{}
+	if q.Best {
+		var err error
+		if best, err = s.bestRuns(); err != nil {
+			return nil, err
+		}
+	}
 	list, err := lookup(s, func(h *holder) []any {
 		return []any{hash{&h.Key}, &h.Name, hash{&h.output}, decoded{&h.refs}, &h.Seconds, &h.CostUSD, words{&h.Run}, &h.used, &h.kept}
-	}, `WITH best AS (
-			SELECT id, row_number() OVER (PARTITION BY notebook ORDER BY score DESC, seq) AS place FROM (
-				SELECT r.id, r.notebook, r.seq, max(json_extract(s.summary, '$.score')) AS score
-				FROM run AS r JOIN run_step AS u ON u.run = r.id JOIN step AS s ON s.key = u.key
-				WHERE json_type(s.summary, '$.score') IN ('real', 'integer') GROUP BY r.id)),
-		stays AS (SELECT id FROM best WHERE ? AND place = 1 UNION SELECT run FROM tag WHERE ?)
+	}, `WITH stays AS (SELECT value AS id FROM json_each(?) UNION SELECT run FROM tag WHERE ?)
 		SELECT s.key, s.name, s.output, s.refs, s.seconds, s.cost_usd, r.id, coalesce(max(r.seq), 0),
 			EXISTS (SELECT 1 FROM run_step AS k WHERE k.key = s.key AND k.run IN (SELECT id FROM stays))
 		FROM step AS s LEFT JOIN run_step AS u ON u.key = s.key LEFT JOIN run AS r ON r.id = u.run
-		WHERE s.collected IS NULL GROUP BY s.key ORDER BY 8, s.seq`, q.Best, q.Tagged)
+		WHERE s.collected IS NULL GROUP BY s.key ORDER BY 8, s.seq`, encoded(best), q.Tagged)
 	out := make([]*holder, len(list))
 	for i := range list {
 		h := &list[i]

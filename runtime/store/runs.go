@@ -140,8 +140,9 @@ func (s *Store) changeRun(id, query string, args ...any) error {
 	})
 }
 
-// Run finds a run by a unique prefix of its ID, by @latest (begun last), by @best
-// (whose steps have the highest summary "score"; of equals the first), or by @ and a tag.
+// Run finds a run by a unique prefix of its ID, by @latest (begun last), by @best (by what
+// the last run that came to something looks for: its sweep's objective, or the highest
+// "score" among the summaries of its steps; of equals the first), or by @ and a tag.
 func (s *Store) Run(ref string) (Run, error) {
 	var where string
 	var args []any
@@ -149,9 +150,11 @@ func (s *Store) Run(ref string) (Run, error) {
 	case ref == "@latest":
 		where = "ORDER BY seq DESC LIMIT 1"
 	case ref == "@best":
-		where = `JOIN run_step AS u ON u.run = run.id JOIN step AS s ON s.key = u.key
-			WHERE json_type(s.summary, '$.score') IN ('real', 'integer')
-			ORDER BY json_extract(s.summary, '$.score') DESC, run.seq LIMIT 1`
+		id, err := s.bestRun()
+		if err != nil {
+			return Run{}, err
+		}
+		where, args = "WHERE id = ?", []any{id}
 	case strings.HasPrefix(ref, "@"):
 		where = "JOIN tag ON tag.run = run.id WHERE tag.name = ? ORDER BY run.seq DESC LIMIT 1"
 		args = []any{ref[1:]}

@@ -105,7 +105,7 @@ func TestGC(t *testing.T) {
 	must(t, s.SetRunParams("aa", nil, []cas.Entry{{Name: "lib", Digest: key("lib")}}))
 	attempt := must1(s.BeginAsk(Ask{Key: key("q")}))(t)
 	large := make([]byte, largeBody)
-	must(t, s.PutAnswer(Answer{Key: key("q"), Attempt: attempt, Raw: large}))
+	must(t, s.PutAnswers([]Answer{{Key: key("q"), Attempt: attempt, Raw: large}}))
 	done, unlock, err := s.LockStep(t.Context(), key("s"))
 	must(t, err)
 	unlock()

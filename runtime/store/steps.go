@@ -78,7 +78,7 @@ func (s *Store) Step(key cas.Digest) (Step, error) {
 // FindStep finds a finished step by a unique prefix of its fingerprint.
 func (s *Store) FindStep(prefix string) (Step, error) {
 	if !isHexPrefix(prefix) {
-		return Step{}, fmt.Errorf("store: step %q: %w: want hex digits", prefix, ErrNotFound)
+		return Step{}, fmt.Errorf("store: step %q: %w: want the hex digits that starbook show lists", prefix, ErrNotFound)
 	}
 	list, err := lookup(s, (*Step).dest, "SELECT "+stepColumns+" FROM step WHERE key >= ? AND key < ? ORDER BY key LIMIT 3", prefix, prefix+"g")
 	if err != nil {

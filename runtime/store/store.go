@@ -96,7 +96,7 @@ func OpenReadOnly(dir string) (*Store, error) {
 func makeDirs(dir string) error {
 	for _, sub := range []string{"blobs", "scratch", "runs", "processes"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
-			return fmt.Errorf("store: %w", err)
+			return fmt.Errorf("store: %w: nothing can be kept there: make it a folder that you may write to, or name another with --store", err)
 		}
 	}
 	ignore := filepath.Join(dir, ".gitignore")

@@ -275,7 +275,7 @@ func TestReadOnly(t *testing.T) {
 	_, gcErr := r.GC(GCOptions{Delete: true})
 	for name, err := range map[string]error{
 		"BeginRun": r.BeginRun(Run{ID: "bb"}), "EndRun": r.EndRun("aa", Done, 0, ""), "PutStep": r.PutStep(Step{}), "PutUse": r.PutUse(Use{}),
-		"PutSamples": r.PutSamples(key("s"), nil), "PutAnswer": r.PutAnswer(Answer{}), "DropPoints": r.DropPoints(key("s"), 0),
+		"PutSamples": r.PutSamples(key("s"), nil), "PutAnswers": r.PutAnswers([]Answer{{}}), "DropPoints": r.DropPoints(key("s"), 0),
 		"LockStep": lockErr, "BeginAsk": askErr, "GC": gcErr, "RemoveScratch": r.RemoveScratch(key("s")),
 	} {
 		if err == nil {

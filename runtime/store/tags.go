@@ -15,8 +15,8 @@ type Note struct {
 // tagName is what a tag may look like: @latest and @best mean something else already.
 var tagName = regexp.MustCompile(`^[\pL\pN][\pL\pN._-]{0,63}$`)
 
-// CheckTag says what is wrong with the name of a tag.
-func CheckTag(name string) error {
+// checkTag says what is wrong with the name of a tag.
+func checkTag(name string) error {
 	if !tagName.MatchString(name) || name == "latest" || name == "best" {
 		return fmt.Errorf("tag %q: want a word of letters, digits, - _ and ., other than latest and best", name)
 	}
@@ -25,7 +25,7 @@ func CheckTag(name string) error {
 
 // Tag gives a run a word by which it is found, as @name; it may have it already.
 func (s *Store) Tag(run, name string) error {
-	if err := CheckTag(name); err != nil {
+	if err := checkTag(name); err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
 	return s.say("INSERT INTO tag (run, name, created) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", run, name, instant(time.Now()))
