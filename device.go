@@ -14,7 +14,8 @@ import (
 // deviceEnv names the device to compute on: cpu, cuda or cuda:1. Without it
 // that is the first GPU, or the CPU if there is none. With cpu:bf16 products
 // with BF16 weights are of bfloat16 on both sides: faster, where the CPU has
-// instructions for it, and less exact. Results are recorded as of that kind.
+// instructions for it, and less exact. Results are recorded as of that kind;
+// those of a CPU with AMX as of cpu:amx.
 const deviceEnv = "STARBOOK_DEVICE"
 
 // memoryEnv is how much of the host's memory tensors may take, such as 8GB, in place of

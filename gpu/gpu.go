@@ -51,7 +51,7 @@ func (m Mat) Transposed() Mat { return Mat{m.Buf, m.Cols, m.Rows, m.Stride, !m.T
 type Device interface {
 	// Name says what the device is, for the record of a run: "cpu (AVX-512, 2 threads)".
 	Name() string
-	// Kind is "cpu", "cpu:bf16", "cuda" or "ref": results may differ in their last bits between kinds.
+	// Kind is "cpu", "cpu:amx", "cpu:bf16", "cuda" or "ref": results may differ in their last bits between kinds.
 	Kind() string
 	// Activations is the type that activations, their gradients and logits are
 	// best kept in: F32, or BF16 where that is what the device is fast at.

@@ -24,7 +24,7 @@ type Options struct {
 	Threads int    // 0: as many as GOMAXPROCS
 	ISA     string // "amx", "avx512", "avx2", "sse" or "neon"; "": $STARBOOK_ISA, or else the widest the CPU has
 	Memory  int    // bytes that tensors may take; 0: what Linux says is free, elsewhere not known
-	BF16    bool   // products with BF16 weights round the other side to BF16 too: that pays on CPUs with AMX or, but for Intel's, AVX512_BF16
+	BF16    bool   // products with BF16 weights round the other side to BF16 too, on AMX or AVX512_BF16; without, AMX computes them as exactly as with floats
 }
 
 // device implements gpu.Device, without the checks of its arguments.
@@ -132,7 +132,7 @@ func pick(name string) (C.int, error) {
 // Name returns for example "cpu (AVX-512, 2 threads)".
 func (d *device) Name() string { return d.name }
 
-// Kind returns "cpu" or "cpu:bf16".
+// Kind returns "cpu", "cpu:amx" or "cpu:bf16".
 func (d *device) Kind() string { return d.kind }
 
 // Activations returns F32.
