@@ -60,7 +60,6 @@ INL f4 ISA(across)(int bf16, const void *p, long at, long step) {
   return (f4)ISA(pair)(ISA(four)(bf16, p, at), ISA(four)(bf16, p, at + step));
 }
 
-#if WIDE >= 32
 // zip16 returns two steps of 16 lanes as pairs.
 INL f16 ISA(zip16)(const uint16_t *p, long step) {
   h16 x = *(const h16u *)p, y = *(const h16u *)(p + step);
@@ -69,7 +68,7 @@ INL f16 ISA(zip16)(const uint16_t *p, long step) {
 #undef FROM
 }
 
-// turn32 packs 32 steps of 16 lanes, and fetches those of 16 lanes on: they may come from
+// turn32 packs 32 steps of 16 lanes, and fetches those next elements on: they may come from
 // far, and each is a stream of its own.
 INL void ISA(turn32)(const uint16_t *p, long lane, long next, float *d, long w) {
   f16 quads[4][4]; // by four pairs of steps: lanes 0, 4, 8, 12, then 1, 5, 9, 13 …
@@ -86,7 +85,6 @@ INL void ISA(turn32)(const uint16_t *p, long lane, long next, float *d, long w) 
   }
   UNROLL for (int g = 0; g < 4; g++, d += 4 * w) ISA(transpose16)(d, w, quads[g][0], quads[g][1], quads[g][2], quads[g][3]);
 }
-#endif
 
 INL float ISA(cell)(int bf16, const void *p, long at, long step, int both) {
   f4 even = {ISA(one)(bf16, p, at)}, odd = {both ? ISA(one)(bf16, p, at + step) : 0};
