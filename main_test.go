@@ -26,6 +26,7 @@ func TestSessions(t *testing.T) {
 	}
 	testscript.Run(t, testscript.Params{Dir: "scripts/testdata", Setup: func(e *testscript.Env) error {
 		e.Setenv("SCRIPTS", scripts)
+		e.Setenv("GORACE", os.Getenv("GORACE"))
 		return nil
 	}})
 }
