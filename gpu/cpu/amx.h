@@ -202,13 +202,32 @@ static void ISA(gemm)(const Product *g, long m0, long m1, long n0, long n1, floa
 }
 
 // Strips of BF16, as strips.h lays them out, are tiles of b as they lie: 16 pairs of
-// steps of 64 lanes. All rows of a are packed beforehand, 16 by 16.
-enum { LANES = 64 };
+// steps of 64 lanes. All rows of a are packed beforehand, 16 by 16; up to SINGLE rows
+// as the floats that their parts are, part by part for each 32 steps.
+enum { LANES = 64, SINGLE = 2 };
+
+// spread writes row r of a as floats to x.
+INL void ISA(spread)(int parts, const Product *g, long r, float *x) {
+  const float *from = (const float *)g->a.p + r * g->a.lane;
+  for (long s = 0; s < g->k; s += 32, x += 32 * parts)
+    IVDEP for (int q = 0; q < 32; q++) {
+      union { float f; uint32_t u; } v = {from[s + q]}, top;
+      if (parts == 1) v.u += 0x7fff + (v.u >> 16 & 1);
+      for (int p = 0; p < parts; p++, v.f -= top.f) {
+        top.u = v.u & 0xffff0000u;
+        x[32 * p + q] = top.f;
+      }
+    }
+}
 
 // gemm_rows packs the rows from 16·from to 16·to. k is a multiple of 32.
 static void ISA(gemm_rows)(const Product *g, long from, long to) {
   for (; from < to; from++)
-    ISA(lay)(g, 16 * from, MIN(16, g->m - 16 * from), 0, g->k, (char *)g->panels + from * (g->k / 32) * g->parts * TILE);
+    if (g->m > SINGLE) ISA(lay)(g, 16 * from, MIN(16, g->m - 16 * from), 0, g->k, (char *)g->panels + from * (g->k / 32) * g->parts * TILE);
+    else
+      for (long r = 0; r < g->m; r++)
+        if (g->parts == 1) ISA(spread)(1, g, r, g->panels + r * g->k);
+        else ISA(spread)(3, g, r, g->panels + 3 * r * g->k);
 }
 
 // strip writes the product of 16 rows by n tiles of steps to buf, whose rows are LANES floats.
@@ -240,21 +259,54 @@ INL void ISA(strip)(int parts, long n, const char *a, const char *b, float *buf)
   _tile_stored(3, buf + 48, 4 * LANES);
 }
 
+// single is strip for one row, which AMX takes as long for as for 16. To an element of c
+// AMX adds the sum of two chains of multiply-adds, one over the even steps of a tile and one over
+// the odd ones: so do these, to the bit, as long as subnormal numbers are zeros here too.
+INL void ISA(single)(int parts, long n, const float *x, const char *b, float *buf) {
+  __m512 sum[4] = {{0}};
+  for (; n--; x += 32 * parts, b += 4 * TILE)
+    UNROLL for (int half = 0; half < 4; half += 2) { // else there are too few registers
+      __m512 even[2][3] = {{{0}}}, odd[2][3] = {{{0}}};
+      for (int s = 0; s < 32; s += 2) {
+        const char *row = b + s * 2 * LANES + 64 * half;
+        UNROLL for (int j = 0; j < 2; j++) {
+          __builtin_prefetch(row + 4 * TILE + 64 * j);
+          __m512i w = _mm512_loadu_si512(row + 64 * j);
+          __m512 e = (__m512)_mm512_slli_epi32(w, 16), o = (__m512)_mm512_and_si512(w, _mm512_set1_epi32(0xffff0000));
+          UNROLL for (int p = 0; p < parts; p++) {
+            even[j][p] = _mm512_fmadd_ps(_mm512_set1_ps(x[32 * p + s]), e, even[j][p]);
+            odd[j][p] = _mm512_fmadd_ps(_mm512_set1_ps(x[32 * p + s + 1]), o, odd[j][p]);
+          }
+        }
+      }
+      UNROLL for (int j = 0; j < 2; j++)
+        UNROLL for (int p = 0; p < parts; p++) sum[half + j] += even[j][p] + odd[j][p];
+    }
+  UNROLL for (int j = 0; j < 4; j++) _mm512_storeu_ps(buf + 16 * j, sum[j]);
+}
+
 // gemm_strips computes the columns of the strips from to to, for all rows.
 static void ISA(gemm_strips)(const Product *g, long from, long to) {
-  ISA(configure)();
   float buf[16 * LANES] __attribute__((aligned(64)));
+  int few = g->m <= SINGLE, high = few ? 1 : 16;
+  unsigned mode = _mm_getcsr();
+  if (few) _mm_setcsr(mode | _MM_FLUSH_ZERO_ON | _MM_DENORMALS_ZERO_ON);
+  else ISA(configure)();
   for (; from < to; from++)
-    for (long r = 0; r < g->m; r += 16)
+    for (long r = 0; r < g->m; r += high)
       for (long p = 0; p < g->k; p += g->block) {
-        const char *a = (const char *)g->panels + (r / 16 * g->k + p) / 32 * g->parts * TILE;
         const char *b = (const char *)g->b.p + (from * g->k + p) * 2 * LANES;
+        const char *a = (const char *)g->panels + (r / 16 * g->k + p) / 32 * g->parts * TILE;
+        const float *x = g->panels + (r * g->k + p) * g->parts;
         long tiles = MIN(g->block, g->k - p) / 32;
-        if (g->parts == 1) ISA(strip)(1, tiles, a, b, buf);
+        if (few && g->parts == 1) ISA(single)(1, tiles, x, b, buf);
+        else if (few) ISA(single)(3, tiles, x, b, buf);
+        else if (g->parts == 1) ISA(strip)(1, tiles, a, b, buf);
         else ISA(strip)(3, tiles, a, b, buf);
         float *c = g->c + r * g->row + from * LANES;
-        ISA(put)(buf, LANES, c, g->row, 1, MIN(16, g->m - r), MIN(LANES, g->n - from * LANES), g->alpha, g->add || p > 0);
+        ISA(put)(buf, LANES, c, g->row, 1, MIN(high, g->m - r), MIN(LANES, g->n - from * LANES), g->alpha, g->add || p > 0);
       }
-  _tile_release();
+  if (few) _mm_setcsr(mode);
+  else _tile_release();
 }
 #include "end.h"

@@ -2,6 +2,8 @@ package cpu
 
 // #cgo noescape gemm_strips
 // #cgo nocallback gemm_strips
+// #cgo noescape gemm_rows
+// #cgo nocallback gemm_rows
 // #include "kernels.h"
 import "C"
 

@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 
@@ -63,6 +64,32 @@ func compareStrips(t *testing.T, d *device, typ gpu.Type, n, k int) {
 	}
 	if err := d.Sync(); err != nil {
 		t.Error(err)
+	}
+}
+
+// So it has on AMX where products are subnormal numbers, which AMX takes for zeros.
+func TestStripsOfTinyNumbers(t *testing.T) {
+	d, err := newDevice(Options{Threads: 1, ISA: "amx"})
+	if err != nil {
+		t.Skip(err)
+	}
+	defer d.Close()
+	const n, k, all = 64, 64, 100
+	w := gpu.M(d.Load(gpu.BF16, weights(gpu.BF16, n*k)), n, k).Transposed()
+	x, _, y := operands(d, all, n, k, "nt", gpu.F32)
+	for i, v := range floats(x.Buf) {
+		floats(x.Buf)[i] = v * float32(math.Exp2(float64(-130+i%40)))
+	}
+	d.MatMul(y, x, w, 1, 0)
+	for use := range stripUses + 2 {
+		z := gpu.M(d.Alloc(gpu.F32, n), 1, n)
+		d.MatMul(z, gpu.M(x.Buf.Slice(use*k, (use+1)*k), 1, k), w, 1, 0)
+		if !slices.Equal(floats(z.Buf), floats(y.Buf)[use*n:][:n]) {
+			t.Errorf("use %d: the bits differ", use)
+		}
+	}
+	if d.lent[w.Buf.Ptr].strips.Len == 0 || slices.Max(floats(y.Buf)) == 0 {
+		t.Error("there are no strips, or all is zero")
 	}
 }
 
