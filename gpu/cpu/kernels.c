@@ -35,6 +35,8 @@ typedef uint16_t h4 __attribute__((vector_size(8)));
 typedef uint16_t h4u __attribute__((vector_size(8), aligned(2), may_alias));
 typedef uint16_t h16 __attribute__((vector_size(32)));
 typedef uint16_t h16u __attribute__((vector_size(32), aligned(2), may_alias));
+typedef uint16_t h32 __attribute__((vector_size(64)));
+typedef uint16_t h32u __attribute__((vector_size(64), aligned(2), may_alias));
 typedef float f32u __attribute__((aligned(2), may_alias));
 typedef uint32_t u32u __attribute__((aligned(2), may_alias));
 

@@ -107,8 +107,11 @@ func size(o C.Operand) int { return 4 >> o.bf16 }
 // a time as panelsMax allows, or for so many steps where these would be few.
 func (d *device) product(isa C.int, g C.Product) {
 	wide, most := C.gemm_lanes(isa), C.long(panelsMax)
-	if isa == C.ISA_AMX {
-		most *= 4 // two steps in a float, and each part of a is packed again for other columns
+	switch {
+	case isa == C.ISA_AMX && g.parts > 1:
+		most *= 4 // a, which takes longer to pack, is packed again for other columns
+	case isa == C.ISA_AMX:
+		most /= 2
 	}
 	steps := max(most/min(g.n, panelsWide)/g.block, 1) * g.block
 	cols := max(most/min(g.k, steps)/wide, 1) * wide

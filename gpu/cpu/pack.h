@@ -68,6 +68,15 @@ INL f16 ISA(zip16)(const uint16_t *p, long step) {
 #undef FROM
 }
 
+// zip32 stores those of 32 lanes.
+INL void ISA(zip32)(float *d, const uint16_t *p, long step) {
+  h32 x = *(const h32u *)p, y = *(const h32u *)(p + step);
+#define FROM(i) i, 32 + i, i + 1, 33 + i, i + 2, 34 + i, i + 3, 35 + i
+  *(h32u *)d = __builtin_shufflevector(x, y, FROM(0), FROM(4), FROM(8), FROM(12));
+  *(h32u *)(d + 16) = __builtin_shufflevector(x, y, FROM(16), FROM(20), FROM(24), FROM(28));
+#undef FROM
+}
+
 // turn32 packs 32 steps of 16 lanes, and fetches those next elements on: they may come from
 // far, and each is a stream of its own.
 INL void ISA(turn32)(const uint16_t *p, long lane, long next, float *d, long w) {
@@ -125,7 +134,9 @@ INL void ISA(panel)(int bf16, int w, const Operand *o, long l0, int n, long s0, 
       }
 #if PAIRS
       if (n == w && bf16 && w % 16 == 0) {
-        UNROLL for (; i < w; i += 16) *(f16u *)(d + i) = ISA(zip16)((const uint16_t *)p + at + i, o->step);
+        const uint16_t *x = (const uint16_t *)p + at;
+        if (w == 32) ISA(zip32)(d, x, o->step);
+        else UNROLL for (; i < w; i += 16) *(f16u *)(d + i) = ISA(zip16)(x + i, o->step);
         continue;
       }
 #endif
