@@ -161,42 +161,44 @@ static void ISA(configure)(void) { // eight tiles of 16 rows of 64 bytes
 static int ISA(gemm_reads)(const Product *g) { return 0; }
 
 // gemm computes the rows m0 to m1 of the columns n0 to n1; n0 is a multiple of
-// WIDE, m1-m0 <= GEMM_ROWS/parts. Rows of bfloat16 that are read once are read where they lie.
+// WIDE, m1-m0 <= GEMM_ROWS/parts. Rows of bfloat16 that are fetched once are read where they lie.
 static void ISA(gemm)(const Product *g, long m0, long m1, long n0, long n1, float *scratch) {
   ISA(configure)();
   float buf[32 * 32] __attribute__((aligned(64)));
   ISA(Rows) a[GEMM_ROWS / 16 + 1];
+  long panels = (n1 - n0 + WIDE - 1) / WIDE, pairs = (m1 - m0 + 31) / 32;
+  int across = panels <= 2; // rows stay in the first-level cache for all panels, else a panel for all rows
   for (long p = 0; p < g->k; p += g->block) {
     long len = MIN(g->block, g->k - p), tiles = (len + 31) / 32;
     char *d = (char *)scratch;
     for (long r = m0; r < m1; r += 16, d += tiles * g->parts * TILE) {
       ISA(Rows) *x = &a[(r - m0) / 16];
       *x = (ISA(Rows)){d, 64, g->parts * TILE};
-      if (g->a.bf16 && g->a.step == 1 && len % 32 == 0 && m1 - r >= 16 && n1 - n0 <= 16)
+      if (g->a.bf16 && g->a.step == 1 && len % 32 == 0 && m1 - r >= 16 && across)
         *x = (ISA(Rows)){(const char *)g->a.p + 2 * (r * g->a.lane + p), 2 * g->a.lane, 64};
       else
         ISA(lay)(g, r, MIN(16, m1 - r), p, len, d);
     }
-    for (long j = n0; j < n1; j += WIDE)
-      for (long r = m0; r < m1; r += 32) {
-        int rows = MIN(32, m1 - r), cols = MIN(WIDE, g->n - j), add = g->add || p > 0;
-        float *c = g->c + r * g->row + j * g->col;
-        int home = rows == 32 && cols == WIDE && g->col == 1 && g->alpha == 1 && !add;
-        ISA(Rows) *x = &a[(r - m0) / 16];
-        ISA(product)(g->parts, rows > 16, ISA(width)(g->n - j) == WIDE, tiles, x[0], x[rows > 16], ISA(at)(g, p, len, j),
-                     home ? c : buf, home ? g->row : 32);
-        if (home) continue;
-        if (g->col != 1) {
-          float flipped[32 * 32] __attribute__((aligned(64)));
-          for (int i = 0; i < rows; i += 4)
-            for (int q = 0; q < cols; q += 4) {
-              const float *x = buf + 32 * i + q;
-              ISA(transpose4)(flipped + 32 * q + i, 32, *(f4 *)x, *(f4 *)(x + 32), *(f4 *)(x + 64), *(f4 *)(x + 96));
-            }
-          ISA(put)(flipped, 32, c, g->col, 1, cols, rows, g->alpha, add);
-        } else if (cols != WIDE) ISA(put)(buf, 32, c, g->row, 1, rows, cols, g->alpha, add);
-        else ISA(put)(buf, 32, c, g->row, 1, rows, WIDE, g->alpha, add);
-      }
+    for (long i = 0; i < panels * pairs; i++) {
+      long j = n0 + WIDE * (across ? i % panels : i / pairs), r = m0 + 32 * (across ? i / panels : i % pairs);
+      int rows = MIN(32, m1 - r), cols = MIN(WIDE, g->n - j), add = g->add || p > 0;
+      float *c = g->c + r * g->row + j * g->col;
+      int home = rows == 32 && cols == WIDE && g->col == 1 && g->alpha == 1 && !add;
+      ISA(Rows) *x = &a[(r - m0) / 16];
+      ISA(product)(g->parts, rows > 16, ISA(width)(g->n - j) == WIDE, tiles, x[0], x[rows > 16], ISA(at)(g, p, len, j),
+                   home ? c : buf, home ? g->row : 32);
+      if (home) continue;
+      if (g->col != 1) {
+        float flipped[32 * 32] __attribute__((aligned(64)));
+        for (int y = 0; y < rows; y += 4)
+          for (int q = 0; q < cols; q += 4) {
+            const f4 *t = (const f4 *)(buf + 32 * y + q);
+            ISA(transpose4)(flipped + 32 * q + y, 32, t[0], t[8], t[16], t[24]);
+          }
+        ISA(put)(flipped, 32, c, g->col, 1, cols, rows, g->alpha, add);
+      } else if (cols != WIDE) ISA(put)(buf, 32, c, g->row, 1, rows, cols, g->alpha, add);
+      else ISA(put)(buf, 32, c, g->row, 1, rows, WIDE, g->alpha, add);
+    }
   }
   _tile_release();
 }
