@@ -67,11 +67,7 @@ func keepPrincipal(s *runtime.Step, first []float32) (runtime.Artifact, error) {
 }
 
 func openPrincipal(st *store.Store, g digest) ([]float32, error) {
-	raw, err := st.Blobs.ReadAll(g)
-	if err != nil {
-		return nil, err
-	}
-	file, err := safetensors.Parse(raw)
+	file, err := openTensors(st, g)
 	if err != nil {
 		return nil, err
 	}

@@ -64,13 +64,18 @@ func (t *tokens) write(w io.Writer) error {
 	}, nil)
 }
 
-// openTokens reads a file of tokens, if its bytes are those that were written.
-func openTokens(st *store.Store, g digest) (*tokens, error) {
+// openTensors reads a blob of tensors, if its bytes are those that were written.
+func openTensors(st *store.Store, g digest) (*safetensors.File, error) {
 	raw, err := st.Blobs.ReadAll(g)
 	if err != nil {
 		return nil, err
 	}
-	file, err := safetensors.Parse(raw)
+	return safetensors.Parse(raw)
+}
+
+// openTokens reads a file of tokens, if its bytes are those that were written.
+func openTokens(st *store.Store, g digest) (*tokens, error) {
+	file, err := openTensors(st, g)
 	if err != nil {
 		return nil, err
 	}

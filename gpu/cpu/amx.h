@@ -37,15 +37,22 @@ typedef struct {
 } ISA(Rows);
 enum { TILE = 1024 }; // bytes
 
-// cut writes 32 floats to d: rounded, or the first eight bits of each, and a tile
-// and two on the second and the third eight.
+// part takes the first of parts off f: eight bits of it, or all, rounded, if there is but one.
+INL float ISA(part)(int parts, float *f) {
+  union { float f; uint32_t u; } v = {*f};
+  if (parts == 1) v.u += 0x7fff + (v.u >> 16 & 1);
+  v.u &= 0xffff0000u;
+  *f -= v.f;
+  return v.f;
+}
+
+// cut writes the parts of 32 floats to d, each in a tile behind that of the part before.
 INL void ISA(cut)(int parts, const float *x, uint16_t *d) {
   IVDEP for (int q = 0; q < 32; q++) {
-    union { float f; uint32_t u; } v = {x[q]}, top;
-    if (parts == 1) v.u += 0x7fff + (v.u >> 16 & 1);
-    for (int p = 0; p < parts; p++, v.f -= top.f) {
-      top.u = v.u & 0xffff0000u;
-      d[p * TILE / 2 + q] = top.u >> 16;
+    float rest = x[q];
+    for (int p = 0; p < parts; p++) {
+      union { float f; uint32_t u; } v = {ISA(part)(parts, &rest)};
+      d[p * TILE / 2 + q] = v.u >> 16;
     }
   }
 }
@@ -213,12 +220,8 @@ INL void ISA(spread)(int parts, const Product *g, long r, float *x) {
   const float *from = (const float *)g->a.p + r * g->a.lane;
   for (long s = 0; s < g->k; s += 32, x += 32 * parts)
     IVDEP for (int q = 0; q < 32; q++) {
-      union { float f; uint32_t u; } v = {from[s + q]}, top;
-      if (parts == 1) v.u += 0x7fff + (v.u >> 16 & 1);
-      for (int p = 0; p < parts; p++, v.f -= top.f) {
-        top.u = v.u & 0xffff0000u;
-        x[32 * p + q] = top.f;
-      }
+      float rest = from[s + q];
+      for (int p = 0; p < parts; p++) x[32 * p + q] = ISA(part)(parts, &rest);
     }
 }
 
